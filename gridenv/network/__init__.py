@@ -1,0 +1,31 @@
+"""Network descriptions, their checks and import, the bundled cases, and their compilation to arrays; imports no JAX."""
+
+from gridenv.network.arrays import Network
+from gridenv.network.compile import compile_network
+from gridenv.network.import_pandapower import from_pandapower
+from gridenv.network.spec import (
+    BusTable,
+    InjectionTable,
+    LineTable,
+    NetworkSpec,
+    ShuntTable,
+    SourceTable,
+    SwitchTable,
+    TransformerTable,
+)
+from gridenv.network.validate import validate
+
+__all__ = [
+    "BusTable",
+    "InjectionTable",
+    "LineTable",
+    "Network",
+    "NetworkSpec",
+    "ShuntTable",
+    "SourceTable",
+    "SwitchTable",
+    "TransformerTable",
+    "compile_network",
+    "from_pandapower",
+    "validate",
+]
