@@ -1,0 +1,249 @@
+"""The functional environment: a task's channels, rewards and costs around the step of the grid.
+
+Every method takes any number of leading batch axes, so one environment and a batch run the same code.
+All methods are pure and can be jitted, vmapped and scanned.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax import Array
+from jax import numpy as jnp
+from jaxtyping import Bool, Float, Int
+
+from gridenv.core.channels import ChannelSet
+from gridenv.core.pytree import pytree, static
+from gridenv.core.random import stream
+from gridenv.policy.codec import Codec
+from gridenv.sim.model import GridModel
+from gridenv.sim.state import Command, GridOutput, GridState, Status
+from gridenv.sim.step import step as grid_step
+
+Info = dict[str, Any]
+
+
+@pytree
+class EnvParams:
+    """What an environment needs at run time; an argument of every call, never batched."""
+
+    model: GridModel
+    starts: Int[Array, " episode"]
+    """First scenario step of every episode that a reset can draw."""
+    cost_weight_eur: Float[Array, " cost"]
+    """EUR charged in the penalised reward for one unit of each cost."""
+    steps_per_episode: int = static()
+    penalised: bool = static()
+    """Reward = economic - weights @ cost; else economic alone."""
+
+
+@pytree
+class EnvState:
+    """State of an environment; data that can be saved, restored and forked."""
+
+    grid: GridState
+    steps: Int[Array, "*batch"]
+    """Steps done in the episode."""
+
+
+class Settlement(NamedTuple):
+    """What a step was worth."""
+
+    economic_eur: Float[Array, "*batch"]
+    cost: Float[Array, "*batch cost"]
+    kpi: dict[str, Float[Array, "*batch"]]
+
+
+class Transition(NamedTuple):
+    """Everything a step produced."""
+
+    observation: Float[Array, "*batch obs"]
+    state: EnvState
+    reward: Float[Array, "*batch"]
+    terminated: Bool[Array, "*batch"]
+    truncated: Bool[Array, "*batch"]
+    info: Info
+    output: GridOutput
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A control task as channels and pure functions; arrays live in `EnvParams`."""
+
+    id: str
+    observation: ChannelSet
+    action: ChannelSet
+    cost_names: tuple[str, ...]
+    command: Callable[[GridModel, GridState, Array], Command]
+    """(model, state, action in physical units) -> command of the step."""
+    applied: Callable[[GridOutput], Array]
+    """Action in physical units that was carried out."""
+    begin: Callable[[GridModel, Array], tuple[GridState, GridOutput]]
+    """(model, first scenario step) -> state and measurements before the first action."""
+    observe: Callable[[GridModel, GridState, GridOutput], Array]
+    """Observation in physical units, channel order."""
+    settle: Callable[[GridModel, GridState, GridOutput], Settlement]
+    """(model, state before the step, output) -> what it was worth."""
+    bus_names: tuple[str, ...]
+    """Order of `GridOutput.v_pu`."""
+
+
+class GridEnv:
+    """A functional environment; hashable by identity, so it can be a static argument of jit."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self._observation = Codec.of(task.observation)
+        self._action = Codec.of(task.action)
+
+    @property
+    def id(self) -> str:
+        """Name without namespace, such as `VoltVar-IEEE33-v0`."""
+        return self.task.id
+
+    @property
+    def cost_names(self) -> tuple[str, ...]:
+        """Names of the entries of `info["cost"]`."""
+        return self.task.cost_names
+
+    @property
+    def n_action(self) -> int:
+        """Length of the action vector."""
+        return len(self.task.action)
+
+    @property
+    def n_observation(self) -> int:
+        """Length of the observation vector."""
+        return len(self.task.observation)
+
+    @property
+    def observation_bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Smallest and largest normalised observation, float32 [n_observation] each."""
+        return self._observation.encoded_low, self._observation.encoded_high
+
+    @property
+    def action_bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Smallest and largest normalised action, float32 [n_action] each."""
+        return self._action.encoded_low, self._action.encoded_high
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """Channels with units, ranges and scaling, JSON-serialisable; what a policy bundle and a rig need."""
+        return {
+            "task": self.id,
+            "observation": self.task.observation.to_json(),
+            "observation_fingerprint": self.task.observation.fingerprint,
+            "action": self.task.action.to_json(),
+            "action_fingerprint": self.task.action.fingerprint,
+            "cost_names": list(self.cost_names),
+        }
+
+    @partial(jax.jit, static_argnames="self")
+    def reset(self, key: Array, params: EnvParams) -> tuple[Float[Array, " obs"], EnvState]:
+        """Begin an episode drawn from `params.starts`."""
+        return self.reset_at(_draw_start(key, params, ()), params)
+
+    @partial(jax.jit, static_argnames=("self", "num_envs"))
+    def reset_batch(self, key: Array, params: EnvParams, num_envs: int) -> tuple[Float[Array, "env obs"], EnvState]:
+        """Begin `num_envs` episodes, each drawn by itself."""
+        return self.reset_at(_draw_start(key, params, (num_envs,)), params)
+
+    @partial(jax.jit, static_argnames="self")
+    def reset_at(
+        self, start: Int[Array, "*batch"], params: EnvParams
+    ) -> tuple[Float[Array, "*batch obs"], EnvState]:
+        """Begin episodes at given scenario steps."""
+        grid, output = self.task.begin(params.model, start)
+        state = EnvState(grid=grid, steps=jnp.zeros_like(start))
+        return self._observe(params, state, output), state
+
+    @partial(jax.jit, static_argnames="self")
+    def step(
+        self, key: Array | None, state: EnvState, action: Float[Array, "*batch act"], params: EnvParams
+    ) -> tuple[
+        Float[Array, "*batch obs"], EnvState, Float[Array, "*batch"], Bool[Array, "*batch"], Bool[Array, "*batch"], Info
+    ]:
+        """One step without autoreset.
+
+        Args:
+            key: random key of the step; tasks without random events do not use it.
+            state: as returned by `reset` or `step`.
+            action: normalised action; values beyond the bounds are limited and flagged in `info["status"]`.
+            params: from `gridenv.make`.
+
+        Returns:
+            observation, state, reward in EUR, terminated, truncated and info: `cost` (order of `cost_names`),
+            `economic_eur`, `action_requested` (as given), `action_limited` (inside the bounds), `action_applied`
+            (what the devices delivered), `pf_residual`, `pf_converged`, `status` (bits of `sim.state.Status`), `kpi`.
+        """
+        del key
+        t = self.advance(state, action, params)
+        return t.observation, t.state, t.reward, t.terminated, t.truncated, t.info
+
+    def advance(self, state: EnvState, action: Float[Array, "*batch act"], params: EnvParams) -> "Transition":
+        """One step without autoreset, with the grid's own output beside what `step` returns."""
+        finite = jnp.all(jnp.isfinite(action), axis=-1)
+        requested = jnp.where(jnp.isfinite(action), action, 0.0)
+        limited = jnp.clip(requested, *self.action_bounds)
+        command = self.task.command(params.model, state.grid, self._action.decode(limited))
+        grid, output = grid_step(params.model, state.grid, command)
+        settlement = self.task.settle(params.model, state.grid, output)
+        next_state = EnvState(grid=grid, steps=state.steps + 1)
+        reward = settlement.economic_eur
+        if params.penalised:
+            reward = reward - settlement.cost @ params.cost_weight_eur
+        corrected = jnp.any(limited != requested, axis=-1)
+        status = output.status | jnp.where(corrected, int(Status.ACTION_CORRECTED), 0)
+        info: Info = {
+            "cost": settlement.cost,
+            "economic_eur": settlement.economic_eur,
+            "action_requested": action,
+            "action_limited": limited,
+            "action_applied": self._action.encode(self.task.applied(output)),
+            "pf_residual": output.residual_pu,
+            "pf_converged": output.converged,
+            "status": status | jnp.where(finite, 0, int(Status.ACTION_NOT_FINITE)),
+            "kpi": settlement.kpi,
+        }
+        terminated = ~output.converged
+        truncated = (next_state.steps >= params.steps_per_episode) & ~terminated
+        observation = self._observe(params, next_state, output)
+        return Transition(observation, next_state, reward, terminated, truncated, info, output)
+
+    @partial(jax.jit, static_argnames="self")
+    def step_batch(
+        self, key: Array, state: EnvState, action: Float[Array, "env act"], params: EnvParams
+    ) -> tuple[
+        Float[Array, "env obs"], EnvState, Float[Array, " env"], Bool[Array, " env"], Bool[Array, " env"], Info
+    ]:
+        """One step of a batch; environments whose episode ended begin a new one at once.
+
+        The observation returned for them is the first of the new episode; the last of the old one is in
+        `info["final_observation"]` (equal to the observation elsewhere).
+        """
+        observation, state, reward, terminated, truncated, info = self.step(key, state, action, params)
+        info["final_observation"] = observation
+        done = terminated | truncated
+
+        def begin_again() -> tuple[Array, EnvState]:
+            start = _draw_start(stream(key, "autoreset"), params, done.shape)
+            fresh = self.reset_at(start, params)
+            return jax.tree.map(lambda new, old: _where(done, new, old), fresh, (observation, state))
+
+        # Resets cost a power flow, so they are computed only in steps in which an episode ends.
+        observation, state = jax.lax.cond(jnp.any(done), begin_again, lambda: (observation, state))
+        return observation, state, reward, terminated, truncated, info
+
+    def _observe(self, params: EnvParams, state: EnvState, output: GridOutput) -> Array:
+        return self._observation.encode(self.task.observe(params.model, state.grid, output))
+
+
+def _draw_start(key: Array, params: EnvParams, shape: tuple[int, ...]) -> Int[Array, "*batch"]:
+    return jax.random.choice(stream(key, "episode_start"), params.starts, shape)
+
+
+def _where(mask: Bool[Array, " env"], new: Array, old: Array) -> Array:
+    return jnp.where(mask.reshape(mask.shape + (1,) * (new.ndim - mask.ndim)), new, old)

@@ -1,0 +1,325 @@
+"""Volt-var control: inverters set their reactive power every 15 minutes to hold the voltage band at least cost.
+
+Actions: for each inverter the share of the reactive power that its apparent-power circle leaves beside the sun's
+active power. Documentation: docs/tasks/volt_var.md.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Literal
+
+import numpy as np
+from jax import Array
+from jax import numpy as jnp
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+from gridenv.core.channels import Channel, ChannelSet
+from gridenv.core.errors import ConfigError, did_you_mean, raise_collected
+from gridenv.devices import load, pv
+from gridenv.exogenous import episode_starts
+from gridenv.exogenous.scenario import PRICE_NAME, Scenario, build_scenario, sample, sample_window
+from gridenv.network import NetworkSpec, load_network
+from gridenv.network.spec import InjectionTable
+from gridenv.powerflow import PowerFlow
+from gridenv.sim.model import GridModel
+from gridenv.sim.state import Command, GridOutput, GridState
+from gridenv.sim.step import step as grid_step
+from gridenv.tasks import terms
+from gridenv.tasks.env import EnvParams, GridEnv, Settlement, Task
+
+COST_NAMES = ("v_band", "thermal", "pf_fail")
+_V_SENSOR_PU = (0.5, 1.5)
+_PRICE_RANGE_EUR_MWH = (-500.0, 1000.0)
+_PROFILE_RANGE = (-3.0, 3.0)
+
+
+class InverterConfig(BaseModel):
+    """A photovoltaic plant."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bus: str
+    p_dc_kw: PositiveFloat
+    """Rated power of the modules."""
+    profile: str
+    """Series of sunshine, relative to `p_dc_kw`."""
+
+
+class CostWeights(BaseModel):
+    """EUR charged in the penalised reward for one unit of each cost."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    v_band: float = Field(default=500.0, ge=0.0)
+    """EUR per pu h of voltage outside the band, summed over buses."""
+    thermal: float = Field(default=200.0, ge=0.0)
+    """EUR per pu h of line overload, summed over lines."""
+    pf_fail: float = Field(default=10_000.0, ge=0.0)
+    """EUR once, when no power-flow solution exists and the episode ends; dearer than any whole day."""
+
+
+class VoltVarConfig(BaseModel):
+    """Settings of a volt-var task; the defaults are those of VoltVar-IEEE33-v0."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    network: str = "ieee33"
+    source_v_pu: PositiveFloat = 1.0
+    load_scale: PositiveFloat = 1.0
+    """Factor on the network's own loads, which the profiles then modulate."""
+    load_profiles: tuple[str, ...] = ("H0-A", "G1-A", "H0-B", "G4-A", "H0-C", "L2-A")
+    """SimBench load profiles, dealt to the loads in turn."""
+    inverters: tuple[InverterConfig, ...] = tuple(
+        InverterConfig(bus=bus, p_dc_kw=1500.0, profile=profile)
+        for bus, profile in (
+            ("14", "PV1"),
+            ("18", "PV3"),
+            ("22", "PV5"),
+            ("25", "PV6"),
+            ("30", "PV7"),
+            ("33", "PV8"),
+        )
+    )
+    s_over_p_dc: PositiveFloat = 1.1
+    """Apparent-power rating of an inverter as a multiple of its module rating."""
+    line_rating_a: PositiveFloat = 400.0
+    """Rating of lines that have none of their own. Assumed: Baran and Wu publish none."""
+    price_zone: str = "Netherlands"
+    observed_buses: tuple[str, ...] | Literal["all"] = "all"
+    forecast_steps: int = Field(default=0, ge=0, le=96)
+    """Steps of exact forecast of profiles and price in the observation. Actions here do not reach beyond their step."""
+    split: Literal["train", "validation", "test"] = "train"
+    """Days that `reset` draws from."""
+    steps_per_episode: PositiveInt = 96
+    reward: Literal["penalised", "economic"] = "penalised"
+    cost_weights: CostWeights = CostWeights()
+    dtype: Literal["float32", "float64"] = "float32"
+    tolerance_pu: PositiveFloat = 1e-6
+    max_iterations: PositiveInt = 100
+
+
+def make(config: VoltVarConfig, task_id: str) -> tuple[GridEnv, EnvParams]:
+    """The functional environment and its parameters.
+
+    Raises:
+        ConfigError: for buses or profiles that do not exist; all problems at once.
+    """
+    network = _network(config)
+    scenario = build_scenario(_series(config), config.price_zone)
+    power_flow = PowerFlow(network, config.dtype)
+    model = GridModel(
+        flow=power_flow.arrays,
+        loads=_loads(config, network, scenario),
+        pv=pv.init(
+            scenario.names,
+            np.array([i.p_dc_kw for i in config.inverters]),
+            np.array([i.p_dc_kw for i in config.inverters]) * config.s_over_p_dc,
+            [i.profile for i in config.inverters],
+            [power_flow.node_names.index(i.bus) for i in config.inverters],
+            config.dtype,
+        ),
+        scenario=scenario,
+        dt_h=scenario.dt_h,
+        tolerance_pu=config.tolerance_pu,
+        max_iterations=config.max_iterations,
+    )
+    return GridEnv(_task(config, task_id, power_flow.node_names, scenario)), EnvParams(
+        model=model,
+        starts=jnp.asarray(episode_starts(config.split, config.steps_per_episode)),
+        cost_weight_eur=jnp.array([getattr(config.cost_weights, name) for name in COST_NAMES], config.dtype),
+        steps_per_episode=config.steps_per_episode,
+        penalised=config.reward == "penalised",
+    )
+
+
+def _series(config: VoltVarConfig) -> list[str]:
+    """Columns of the scenario; those that are observed come first."""
+    loads, suns = _distinct(config.load_profiles), _distinct(i.profile for i in config.inverters)
+    return [f"{name}_pload" for name in loads] + suns + [f"{name}_qload" for name in loads]
+
+
+def _distinct(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+def _network(config: VoltVarConfig) -> NetworkSpec:
+    """The catalogue's network with the task's source voltage, line ratings and inverters."""
+    spec = load_network(config.network)
+    buses = [i.bus for i in config.inverters]
+    raise_collected(
+        [
+            f"task: inverter {n} is at bus '{bus}', which network '{spec.name}' has not{did_you_mean(bus, spec.buses.id)}"
+            for n, bus in enumerate(buses, 1)
+            if bus not in spec.buses.id
+        ]
+        + [f"task: bus '{bus}' has {buses.count(bus)} inverters; give each its own bus" for bus in _repeated(buses)],
+        ConfigError,
+    )
+    rating = np.where(np.isinf(spec.lines.i_max_a), config.line_rating_a, spec.lines.i_max_a)
+    zeros = np.zeros(len(buses))
+    inverters = InjectionTable(
+        id=tuple(f"pv.{bus}" for bus in buses),
+        bus=tuple(buses),
+        kind=("sgen",) * len(buses),
+        p_kw=zeros,
+        q_kvar=zeros,
+        in_service=np.ones(len(buses), dtype=bool),
+    )
+    return spec.replace(
+        sources=replace(spec.sources, v_pu=np.full(len(spec.sources), config.source_v_pu)),
+        lines=replace(spec.lines, i_max_a=rating),
+        injections=spec.injections.joined(inverters),
+    )
+
+
+def _repeated(names: Sequence[str]) -> list[str]:
+    return sorted({name for name in names if names.count(name) > 1})
+
+
+def _loads(config: VoltVarConfig, network: NetworkSpec, scenario: Scenario) -> load.LoadParams:
+    n_load = len(network.injections) - len(config.inverters)
+    profiles = [config.load_profiles[i % len(config.load_profiles)] for i in range(n_load)]
+    return load.init(
+        scenario.names,
+        network.injections.p_kw[:n_load] * config.load_scale,
+        network.injections.q_kvar[:n_load] * config.load_scale,
+        [f"{name}_pload" for name in profiles],
+        [f"{name}_qload" for name in profiles],
+        config.dtype,
+    )
+
+
+def _task(config: VoltVarConfig, task_id: str, bus_names: tuple[str, ...], scenario: Scenario) -> Task:
+    observed = bus_names if config.observed_buses == "all" else config.observed_buses
+    raise_collected(
+        [
+            f"task: observed_buses names bus '{bus}', which the network has not{did_you_mean(bus, bus_names)}"
+            for bus in observed
+            if bus not in bus_names
+        ],
+        ConfigError,
+    )
+    buses = None if observed == bus_names else np.array([bus_names.index(bus) for bus in observed])
+    n_profile = len(_distinct(config.load_profiles)) + len(_distinct(i.profile for i in config.inverters))
+    return Task(
+        id=task_id,
+        observation=_observation_channels(config, observed, scenario, n_profile),
+        action=_action_channels(config),
+        cost_names=COST_NAMES,
+        command=_command,
+        applied=_applied,
+        begin=_begin,
+        observe=partial(_observe, buses, n_profile, config.forecast_steps),
+        settle=_settle,
+        bus_names=bus_names,
+    )
+
+
+def _observation_channels(
+    config: VoltVarConfig, buses: Sequence[str], scenario: Scenario, n_profile: int
+) -> ChannelSet:
+    low, high = _V_SENSOR_PU
+    channels = [
+        Channel(name=f"bus.{b}.v_pu", unit="pu", low=low, high=high, offset=1.0, scale=0.05, source=f"bus.{b}")
+        for b in buses
+    ]
+    for i in config.inverters:
+        name, s_kva = f"pv.{i.bus}", i.p_dc_kw * config.s_over_p_dc
+        channels += [
+            Channel(name=f"{name}.p_kw", unit="kW", low=0.0, high=s_kva, scale=i.p_dc_kw, source=name),
+            Channel(name=f"{name}.q_kvar", unit="kvar", low=-s_kva, high=s_kva, scale=s_kva, source=name),
+        ]
+    for ahead in range(config.forecast_steps + 1):
+        channels += _scenario_channels(scenario.names[:n_profile], f".ahead_{ahead}" if ahead else "")
+    calendar = scenario.names[scenario.column(PRICE_NAME) + 1 :]
+    channels += [Channel(name=n, unit="", low=-1.0, high=1.0, scale=1.0, source="calendar") for n in calendar]
+    return ChannelSet(tuple(channels))
+
+
+def _scenario_channels(profiles: Sequence[str], suffix: str) -> list[Channel]:
+    low, high = _PROFILE_RANGE
+    price_low, price_high = _PRICE_RANGE_EUR_MWH
+    return [
+        Channel(name=f"profile.{n}{suffix}", unit="", low=low, high=high, offset=0.5, scale=0.5, source=n)
+        for n in profiles
+    ] + [
+        Channel(
+            name=f"{PRICE_NAME}{suffix}",
+            unit="EUR/MWh",
+            low=price_low,
+            high=price_high,
+            offset=50.0,
+            scale=50.0,
+            source="day-ahead market",
+        )
+    ]
+
+
+def _action_channels(config: VoltVarConfig) -> ChannelSet:
+    return ChannelSet(
+        tuple(
+            Channel(name=f"pv.{i.bus}.q_share", unit="", low=-1.0, high=1.0, scale=1.0, source=f"pv.{i.bus}")
+            for i in config.inverters
+        )
+    )
+
+
+def _command(model: GridModel, state: GridState, q_share: Array) -> Command:
+    available = pv.q_available_kvar(model.pv, pv.available_kw(model.pv, sample(model.scenario, state.t)))
+    return Command(pv_q_kvar=q_share * available)
+
+
+def _applied(output: GridOutput) -> Array:
+    return output.pv_q_kvar / output.pv_q_available_kvar
+
+
+def _begin(model: GridModel, start: Array) -> tuple[GridState, GridOutput]:
+    """The grid in the first step as it stands before anything is commanded: no reactive power."""
+    t = jnp.asarray(start)
+    cold = jnp.broadcast_to(model.flow.slot_no_load, (*t.shape, *model.flow.slot_no_load.shape))
+    idle = Command(pv_q_kvar=jnp.zeros((*t.shape, *model.pv.s_rated_kva.shape), cold.dtype))
+    state, output = grid_step(model, GridState(t=t, slot_voltage=cold), idle)
+    return GridState(t=t, slot_voltage=state.slot_voltage), output
+
+
+def _observe(
+    buses: np.ndarray | None, n_profile: int, forecast_steps: int, model: GridModel, state: GridState, output: GridOutput
+) -> Array:
+    """Voltages and reactive power of the step before; sun, profiles, price and time of the step to decide on."""
+    scenario = model.scenario
+    price = scenario.column(PRICE_NAME)
+    series = sample(scenario, state.t)
+    v_pu = output.v_pu if buses is None else output.v_pu[..., buses]
+    pv_p_kw = pv.available_kw(model.pv, series)
+    parts = [v_pu, jnp.stack([pv_p_kw, output.pv_q_kvar], axis=-1).reshape(*pv_p_kw.shape[:-1], -1)]
+    if forecast_steps:
+        ahead = sample_window(scenario, state.t, forecast_steps + 1)
+        window = jnp.concatenate([ahead[..., :n_profile], ahead[..., price : price + 1]], axis=-1)
+        parts.append(window.reshape(*window.shape[:-2], -1))
+    else:
+        parts += [series[..., :n_profile], series[..., price : price + 1]]
+    return jnp.concatenate([*parts, series[..., price + 1 :]], axis=-1)
+
+
+def _settle(model: GridModel, state: GridState, output: GridOutput) -> Settlement:
+    """Cost of losses, and the cost vector in the order of `COST_NAMES`.
+
+    Where no solution exists, voltages and flows mean nothing: the step costs `pf_fail` and nothing else.
+    """
+    price = sample(model.scenario, state.t)[..., model.scenario.column(PRICE_NAME)]
+    solved = output.converged
+    economic = -terms.loss_cost_eur(output.loss_kw, price, model.dt_h)
+    v_band = terms.v_band_pu_h(output.v_pu, model.dt_h)
+    thermal = terms.thermal_pu_h(output.line_loading, model.dt_h)
+    failed = 1.0 - solved.astype(economic.dtype)
+    cost = jnp.stack([jnp.where(solved, v_band, 0.0), jnp.where(solved, thermal, 0.0), failed], axis=-1)
+    kpi = {
+        "loss_kwh": output.loss_kw * model.dt_h,
+        "v_min_pu": jnp.min(output.v_pu, axis=-1),
+        "v_max_pu": jnp.max(output.v_pu, axis=-1),
+        "v_band_share": terms.v_band_share(output.v_pu),
+        "line_loading_max": jnp.max(output.line_loading, axis=-1),
+    }
+    kpi = {name: jnp.where(solved, value, 0.0) for name, value in kpi.items()}
+    return Settlement(jnp.where(solved, economic, 0.0), cost, kpi)
