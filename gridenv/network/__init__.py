@@ -1,6 +1,7 @@
 """Network descriptions, their checks and import, the bundled cases, and their compilation to arrays; imports no JAX."""
 
 from gridenv.network.arrays import Network
+from gridenv.network.catalog import list_networks, load_network
 from gridenv.network.compile import compile_network
 from gridenv.network.import_pandapower import from_pandapower
 from gridenv.network.spec import (
@@ -27,5 +28,7 @@ __all__ = [
     "TransformerTable",
     "compile_network",
     "from_pandapower",
+    "list_networks",
+    "load_network",
     "validate",
 ]

@@ -47,12 +47,12 @@ def trafo_two_port(spec: NetworkSpec, topology: Topology, model: TransformerMode
 def as_switched(branch: TwoPort, a_on: Bools, b_on: Bools) -> TwoPort:
     """Two-port seen from the network when ends may be open.
 
-    A branch open at one end is a shunt at the other: `y_aa - y_ab y_ba / y_bb`. Open at both ends it is nothing.
+    A branch open at end b is the shunt `y_aa - y_ab y_ba / y_bb` at end a, and at both ends it is nothing.
     Source: elimination of the open end from the nodal equations (Kron).
     """
     both = a_on & b_on
-    at_a = np.where(a_on & ~b_on, branch.y_aa - branch.y_ab * branch.y_ba / branch.y_bb, 0.0)
-    at_b = np.where(b_on & ~a_on, branch.y_bb - branch.y_ba * branch.y_ab / branch.y_aa, 0.0)
+    at_a = _seen_from(a_on & ~b_on, branch.y_a, branch.y_aa, branch.y_b, branch.y_bb)
+    at_b = _seen_from(b_on & ~a_on, branch.y_b, branch.y_bb, branch.y_a, branch.y_aa)
     masked = {name: np.where(both, getattr(branch, name), 0.0) for name in ("y_ab", "y_ba", "r")}
     return replace(
         branch,
@@ -62,6 +62,18 @@ def as_switched(branch: TwoPort, a_on: Bools, b_on: Bools) -> TwoPort:
         y_a=np.where(both, branch.y_a, at_a),
         y_b=np.where(both, branch.y_b, at_b),
     )
+
+
+def _seen_from(mask: Bools, y_near: Complex, y_own: Complex, y_far: Complex, y_open: Complex) -> Complex:
+    """Shunt at the connected end where `mask`, else 0; infinite at a resonance, which `compile_network` reports.
+
+    Written as near shunt plus series times far shunt, which keeps the losses of a charging current; the difference
+    `y_aa - y_ab y_ba / y_bb` would drown them.
+    """
+    shunt = np.zeros_like(y_own)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shunt[mask] = y_near[mask] + (y_own[mask] - y_near[mask]) * (y_far[mask] / y_open[mask])
+    return shunt
 
 
 def shunt_admittance(spec: NetworkSpec, shunt_bus: Ints, s_base_kva: float) -> Complex:
@@ -79,10 +91,14 @@ def terminal_rows(y_own: Complex, y_other: Complex, own: Ints, other: Ints, n_bu
     """Sparse [branch, bus] matrix that gives the current into one end of each branch from all bus voltages."""
     row = np.arange(len(own))
     data = np.concatenate([y_own, y_other])
-    return coo_array((data, (np.concatenate([row, row]), np.concatenate([own, other]))), shape=(len(own), n_bus)).tocsr()
+    return coo_array(
+        (data, (np.concatenate([row, row]), np.concatenate([own, other]))), shape=(len(own), n_bus)
+    ).tocsr()
 
 
-def nodal_admittance(branches: list[tuple[TwoPort, Ints, Ints]], shunt_y: Complex, shunt_node: Ints, n_node: int) -> csr_array:
+def nodal_admittance(
+    branches: list[tuple[TwoPort, Ints, Ints]], shunt_y: Complex, shunt_node: Ints, n_node: int
+) -> csr_array:
     """Sparse [node, node] admittance; `branches` hold the nodes of ends a and b.
 
     Source: nodal analysis, sum of the branch two-ports.

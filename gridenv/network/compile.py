@@ -47,6 +47,7 @@ class _Parts:
     """[source node] numbers in `y`, in order of the source table."""
     source_v: Complex
     slot_node: Ints
+    """[slot] numbers in `y`, in order of the injection table."""
 
 
 def compile_network(spec: NetworkSpec, *, allow_islands: bool = False) -> Network:
@@ -89,9 +90,7 @@ def compile_network(spec: NetworkSpec, *, allow_islands: bool = False) -> Networ
 def _parts(spec: NetworkSpec) -> _Parts:
     topology = trace(spec)
     vn_kv = spec.buses.vn_kv
-    model = transformer_model(
-        spec.transformers, vn_kv[topology.trafo_hv_bus], vn_kv[topology.trafo_lv_bus], S_BASE_KVA
-    )
+    model = transformer_model(spec.transformers, vn_kv[topology.trafo_hv_bus], vn_kv[topology.trafo_lv_bus], S_BASE_KVA)
     line = line_two_port(spec, topology, S_BASE_KVA)
     trafo = trafo_two_port(spec, topology, model)
     row = {name: i for i, name in enumerate(spec.buses.id)}
@@ -103,11 +102,10 @@ def _parts(spec: NetworkSpec) -> _Parts:
         (trafo, node[topology.trafo_hv_bus], node[topology.trafo_lv_bus]),
     ]
     on = topology.source_on
-    nodes, first = np.unique(node[topology.source_bus[on]], return_index=True)
-    order = np.argsort(first)
+    source_node, first_source = _in_order(node[topology.source_bus[on]])
     source_v = spec.sources.v_pu[on] * np.exp(1j * spec.sources.angle_rad[on])
     injection_node = node[topology.injection_bus]
-    feeds = spec.injections.in_service & topology.node_energised[injection_node] & ~np.isin(injection_node, nodes)
+    feeds = spec.injections.in_service & topology.node_energised[injection_node] & ~np.isin(injection_node, source_node)
     return _Parts(
         topology=topology,
         line=line,
@@ -116,10 +114,17 @@ def _parts(spec: NetworkSpec) -> _Parts:
         shunt_bus=shunt_bus,
         shunt_y=shunt_y,
         y=nodal_admittance(branches, shunt_y, node[shunt_bus], topology.n_node),
-        source_node=nodes[order],
-        source_v=source_v[first[order]],
-        slot_node=np.unique(injection_node[feeds]),
+        source_node=source_node,
+        source_v=source_v[first_source],
+        slot_node=_in_order(injection_node[feeds])[0],
     )
+
+
+def _in_order(nodes: Ints) -> tuple[Ints, Ints]:
+    """Distinct nodes in order of first appearance, and where each appears first."""
+    distinct, first = np.unique(nodes, return_index=True)
+    order = np.argsort(first)
+    return distinct[order], first[order]
 
 
 def _reduce(spec: NetworkSpec, parts: _Parts) -> tuple[Complex, Complex, Complex, Complex]:
@@ -160,6 +165,8 @@ def _reduce(spec: NetworkSpec, parts: _Parts) -> tuple[Complex, Complex, Complex
 def _factorised(spec: NetworkSpec, y_oo: csc_array) -> Any:
     """Solver of `y_oo x = b`."""
     try:
+        if not np.isfinite(y_oo.data).all():
+            raise RuntimeError("infinite admittance of a line open at one end")
         return splu(y_oo).solve
     except RuntimeError as error:
         raise NetworkError(

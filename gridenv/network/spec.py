@@ -3,6 +3,7 @@
 Power into the network is positive everywhere, so a load has `p_kw < 0`.
 """
 
+# ruff: noqa: RUF009 - the column helpers return dataclasses.field
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
@@ -41,6 +42,14 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.id)
+
+    def joined(self, other: Self) -> Self:
+        """A table with the rows of this one, then those of `other`."""
+        columns: dict[str, Any] = {f.name: (getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
+        joined: dict[str, Any] = {
+            n: a + b if isinstance(a, tuple) else np.concatenate([a, b]) for n, (a, b) in columns.items()
+        }
+        return type(self)(**joined)
 
 
 def _column(dtype: type, default: float | bool | None) -> Any:

@@ -51,7 +51,9 @@ class TwoPort:
     """Shunt admittance at end b."""
 
 
-def transformer_model(table: TransformerTable, vn_hv_bus_kv: Floats, vn_lv_bus_kv: Floats, s_base_kva: float) -> TransformerModel:
+def transformer_model(
+    table: TransformerTable, vn_hv_bus_kv: Floats, vn_lv_bus_kv: Floats, s_base_kva: float
+) -> TransformerModel:
     """Parameters from nameplate data.
 
     Args:

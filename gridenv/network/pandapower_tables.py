@@ -1,0 +1,90 @@
+"""Reading pandapower's tables: columns with gaps, and what has no counterpart here; does not import pandapower."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from gridenv.network.spec import Bools, Floats, Names
+
+_CONVERTED = ("bus", "ext_grid", "line", "trafo", "load", "sgen", "storage", "shunt", "switch")
+_INSTEAD = {
+    "gen": "replace it by an sgen with its reactive power, or by an ext_grid if it holds the voltage",
+    "trafo3w": "replace it by two two-winding transformers",
+    "asymmetric_load": "replace it by a load with the sum of the phases",
+    "asymmetric_sgen": "replace it by an sgen with the sum of the phases",
+    "ward": "replace it by a load and a shunt",
+    "motor": "replace it by a load",
+    "impedance": "replace it by a line",
+}
+
+
+def names(values: Iterable[Any], prefix: str = "") -> Names:
+    """Identifiers of rows: prefix and value."""
+    return tuple(f"{prefix}{value}" for value in values)
+
+
+def column(table: Any, name: str, missing: float = np.nan) -> Floats:
+    """A column as floats; `missing` replaces absent columns and absent values."""
+    if name not in table:
+        return np.full(len(table), missing)
+    values = table[name].astype(object).where(table[name].notna(), missing)
+    return np.asarray(values.to_numpy(), dtype=float)
+
+
+def flags(table: Any, name: str, missing: bool = True) -> Bools:
+    """A column as booleans; `missing` replaces absent columns and absent values."""
+    if name not in table:
+        return np.full(len(table), missing)
+    values = table[name].astype(object).where(table[name].notna(), missing)
+    return np.asarray(values.to_numpy(), dtype=bool)
+
+
+def unknown_tables(net: Any) -> Iterable[str]:
+    """Tables of elements at buses that are in service and have no counterpart here."""
+    for name, table in net.items():
+        if name.startswith(("_", "res_")) or name in _CONVERTED or not hasattr(table, "columns"):
+            continue
+        at_bus = any(c in ("bus", "buses") or c.startswith("bus_") or "_bus" in c for c in map(str, table.columns))
+        if len(table) == 0 or not at_bus:
+            continue
+        active = table.index[flags(table, "in_service")] if "in_service" in table else table.index
+        if len(active):
+            what = _INSTEAD.get(name, "remove it, or model it by loads, lines and shunts")
+            yield _unsupported(net, name, active, "elements that are not modelled", what)
+
+
+def unsupported_options(net: Any) -> Iterable[str]:
+    """Data of converted tables that change results and have no counterpart here, one message each."""
+    load, trafo, switch, shunt = net.load, net.trafo, net.switch, net.shunt
+    on = flags(load, "in_service")
+    for name in (c for c in load.columns if c.startswith(("const_z", "const_i"))):
+        shares = load.index[on & (column(load, name, 0.0) != 0.0)]
+        if len(shares):
+            yield _unsupported(net, "load", shares, f"{name} != 0", "set it to 0; loads have constant power")
+    for name in ("tap_dependency_table", "tap_dependent_impedance"):
+        rows = trafo.index[flags(trafo, "in_service") & flags(trafo, name, False)]
+        if len(rows):
+            yield _unsupported(net, "trafo", rows, f"{name} = True", "set it to False and give tap_step_percent")
+    if "tap2_pos" in trafo:
+        moved = column(trafo, "tap2_pos", 0.0) != column(trafo, "tap2_neutral", 0.0)
+        rows = trafo.index[flags(trafo, "in_service") & moved]
+        if len(rows):
+            yield _unsupported(
+                net, "trafo", rows, "a second tap changer off neutral", "fold it into vn_hv_kv or vn_lv_kv"
+            )
+    rows = shunt.index[flags(shunt, "in_service") & flags(shunt, "step_dependency_table", False)]
+    if len(rows):
+        yield _unsupported(
+            net, "shunt", rows, "step_dependency_table = True", "set it to False and give p_mw and q_mvar"
+        )
+    with_impedance = switch.index[(switch.et.to_numpy() == "b") & (column(switch, "z_ohm", 0.0) > 0.0)]
+    if len(with_impedance):
+        yield _unsupported(
+            net, "switch", with_impedance, "bus-bus switches with z_ohm > 0", "set it to 0 or use a line"
+        )
+
+
+def _unsupported(net: Any, table: str, indices: Iterable[Any], found: str, instead: str) -> str:
+    which = ", ".join(str(i) for i in indices)
+    return f"pandapower network '{net.name or ''}': table '{table}', indices {which}: {found}; not supported; {instead}"

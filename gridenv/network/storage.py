@@ -1,0 +1,52 @@
+"""Networks in a file: one NumPy archive without pickle, a member a column."""
+
+import os
+import tempfile
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from gridenv.network.spec import NetworkSpec, Table
+
+FORMAT_VERSION = 1
+"""Part of every cache key; raise it when the layout of the file changes."""
+
+TABLE_TYPES: dict[str, type[Table]] = {
+    f.name: cast(type[Table], f.type) for f in fields(NetworkSpec) if f.name != "name"
+}
+
+
+def save(spec: NetworkSpec, path: Path) -> None:
+    """Write a network; the file appears complete or not at all."""
+    members: dict[str, Any] = {"name": np.array(spec.name)}
+    for table_name in TABLE_TYPES:
+        table = getattr(spec, table_name)
+        members |= {f"{table_name}.{f.name}": np.asarray(getattr(table, f.name)) for f in fields(table)}
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **members)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def load(path: Path) -> NetworkSpec:
+    """Read a network that `save` wrote.
+
+    Raises:
+        OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error: if the file is absent or damaged.
+    """
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as members:
+        tables: dict[str, Any] = {}
+        for table_name, table_type in TABLE_TYPES.items():
+            columns: dict[str, Any] = {f.name: members[f"{table_name}.{f.name}"] for f in fields(table_type)}
+            names = {
+                name: tuple(str(i) for i in column) for name, column in columns.items() if column.dtype.kind == "U"
+            }
+            empty = {f.name: () for f in fields(table_type) if "dtype" not in f.metadata and f.name not in names}
+            tables[table_name] = table_type(**(columns | names | empty))
+        return NetworkSpec(name=str(members["name"]), **tables)
