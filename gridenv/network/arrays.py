@@ -84,10 +84,12 @@ class Network:
     trafo_i0_lv: Complex
     trafo_f_lv: Complex
     trafo_rating_hv: Floats
-    """[transformer] rated current at the high-voltage side, pu. Loading = max(|i_hv| / rating_hv, |i_lv| / rating_lv)."""
+    """[transformer] rated current at the high-voltage side, pu.
+    Loading = max(|i_hv| / trafo_rating_hv, |i_lv| / trafo_rating_lv)."""
     trafo_rating_lv: Floats
     trafo_r: Floats
-    """[transformer] as `line_r`: `trafo_r |i_lv - trafo_y_lv v_lv|^2 + Re(trafo_y_hv) |v_hv|^2 + Re(trafo_y_lv) |v_lv|^2`."""
+    """[transformer] as `line_r`:
+    `trafo_r |i_lv - trafo_y_lv v_lv|^2 + Re(trafo_y_hv) |v_hv|^2 + Re(trafo_y_lv) |v_lv|^2`."""
     trafo_y_hv: Complex
     trafo_y_lv: Complex
     trafo_model: TransformerModel

@@ -147,5 +147,6 @@ def _version(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         raise MissingExtraError(
-            f"network catalogue: package '{package}' is not installed; install it with pip install \"gridenv[{package}]\""
+            f"network catalogue: package '{package}' is not installed; "
+            f'install it with pip install "gridenv[{package}]"'
         ) from None

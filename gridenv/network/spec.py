@@ -6,7 +6,7 @@ Power into the network is positive everywhere, so a load has `p_kw < 0`.
 # ruff: noqa: RUF009 - the column helpers return dataclasses.field
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ from gridenv.core.errors import NetworkError, did_you_mean, raise_collected
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Names = tuple[str, ...]
+Number = float | int | np.floating[Any] | np.integer[Any]
+T = TypeVar("T", bound="Table")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,7 +45,7 @@ class Table:
     def __len__(self) -> int:
         return len(self.id)
 
-    def joined(self, other: Self) -> Self:
+    def joined(self: T, other: T) -> T:
         """A table with the rows of this one, then those of `other`."""
         columns: dict[str, Any] = {f.name: (getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
         joined: dict[str, Any] = {
@@ -204,7 +206,7 @@ class NetworkSpec:
     shunts: ShuntTable = field(default_factory=ShuntTable)
     switches: SwitchTable = field(default_factory=SwitchTable)
 
-    def replace(self, **tables: Any) -> Self:
+    def replace(self, **tables: Any) -> "NetworkSpec":
         """A copy with some tables replaced."""
         return replace(self, **tables)
 
@@ -224,7 +226,7 @@ class NetworkSpec:
         line_closed = self.lines.in_service & self.lines.from_closed & self.lines.to_closed
         return np.concatenate([self.switches.closed, line_closed])
 
-    def with_taps(self, positions: Mapping[str, float]) -> Self:
+    def with_taps(self, positions: Mapping[str, Number]) -> "NetworkSpec":
         """A copy with other tap positions.
 
         Args:
@@ -251,7 +253,7 @@ class NetworkSpec:
         raise_collected(problems, NetworkError)
         return self.replace(transformers=replace(table, tap_pos=tap_pos))
 
-    def with_switches(self, closed: Mapping[str, bool]) -> Self:
+    def with_switches(self, closed: Mapping[str, bool | np.bool_]) -> "NetworkSpec":
         """A copy with other switch states.
 
         Args:

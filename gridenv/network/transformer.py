@@ -61,7 +61,7 @@ def transformer_model(
         vn_hv_bus_kv, vn_lv_bus_kv: nominal voltages of the buses at either side, kV.
         s_base_kva: common power base.
 
-    Source: short-circuit and no-load test, Oswald, Berechnung von Drehstromnetzen, ch. 7; as pandapower 3.5 `trafo_model="t"`.
+    Source: short-circuit and no-load test, pandapower 3.5 documentation, electric model of the transformer.
     """
     s_rated = table.s_kva * table.parallel / s_base_kva
     p_iron = table.p_iron_kw * table.parallel / s_base_kva
@@ -116,7 +116,7 @@ def transformer_two_port(model: TransformerModel, tap_pos: Array, xp: Any = np) 
         xp: array namespace.
 
     Source: T circuit turned into pi by the star-delta transformation, as pandapower 3.5 `trafo_model="t"`;
-        complex turns ratio as MATPOWER manual, eq. 3.1 and 3.2.
+        complex turns ratio as in the branch model of the MATPOWER User's Manual.
     """
     vn_hv, vn_lv, shift_rad = turns_ratio(model, tap_pos, xp)
     z, y = model.z_pu * vn_lv**2, model.y_pu / vn_lv**2

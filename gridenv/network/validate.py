@@ -1,5 +1,6 @@
 """Checks of a network description; everything that is wrong is said at once."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import fields
 
@@ -29,6 +30,7 @@ _POSITIVE = {
 }
 _NOT_NEGATIVE = {"lines": ("r_ohm", "g_s"), "transformers": ("vkr", "p_iron_kw", "i_no_load")}
 _SHARES = ("r_share_hv", "x_share_hv")
+_LONGEST_HINT = 100
 _KINDS = ("load", "sgen", "storage")
 
 
@@ -76,7 +78,8 @@ def _reference_problems(spec: NetworkSpec) -> Iterator[str]:
         for column in (c for c in _BUS_COLUMNS if hasattr(table, c)):
             for element, bus in zip(table.id, getattr(table, column), strict=True):
                 if bus not in known:
-                    hint = did_you_mean(bus, known) if len(known) else "; add the bus"
+                    hint = did_you_mean(bus, known)
+                    hint = hint if 0 < len(hint) <= _LONGEST_HINT else "; add the bus or correct the name"
                     yield f"{kind} '{element}': {column} = '{bus}' is not in the bus table{hint}"
 
 
@@ -132,7 +135,7 @@ def _joint_problems(spec: NetworkSpec) -> Iterator[str]:
     closed = zip(switches.id, switches.bus_a, switches.bus_b, switches.closed, strict=True)
     joints += [("closed switch", e, a, b) for e, a, b, on in closed if on]
     for kind, element, a, b in joints:
-        if not np.isclose(vn_kv[a], vn_kv[b], rtol=1e-9):
+        if not math.isclose(vn_kv[a], vn_kv[b], rel_tol=1e-9):
             yield (
                 f"{kind} '{element}': joins bus '{a}' with vn_kv = {vn_kv[a]:g} and bus '{b}' with {vn_kv[b]:g}; "
                 "allowed: equal nominal voltages; correct one, or put a transformer between"
@@ -152,8 +155,8 @@ def _supply_problems(spec: NetworkSpec, allow_islands: bool) -> Iterator[str]:
         first, v_first = voltage.setdefault(node, (spec.sources.id[i], v))
         if not np.isclose(v, v_first, rtol=1e-12):
             yield (
-                f"source '{spec.sources.id[i]}': {v:.6g} pu at the same node as source '{first}' with {v_first:.6g} pu; "
-                "allowed: equal voltages; remove one, or open the switch between them"
+                f"source '{spec.sources.id[i]}': {v:.6g} pu at the same node as source '{first}' with {v_first:.6g} "
+                "pu; allowed: equal voltages; remove one, or open the switch between them"
             )
     if allow_islands:
         return

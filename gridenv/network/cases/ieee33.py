@@ -1,8 +1,9 @@
 """IEEE 33-bus feeder of Baran and Wu: 12.66 kV, 32 branches and 5 open tie lines, 3715 kW and 2300 kvar of load.
 
 Source: M. E. Baran, F. F. Wu, Network reconfiguration in distribution systems for loss reduction and load balancing,
-IEEE Transactions on Power Delivery 4(2), 1989, table of the 33-bus system. Its ohm values carry four digits;
-branch 7 is 0.7114 + j0.2351 ohm as printed there (some data sets have 1.7114 + j1.2351). No ratings are published.
+IEEE Transactions on Power Delivery 4(2), 1989, doi 10.1109/61.25627; values as in MATPOWER's case33bw. Branch 7 is
+0.7114 + j0.2351 ohm, which gives the usual 202.7 kW of losses; some data sets have 1.7114 + j1.2351 ohm. No ratings
+are published, so none limits a line here.
 """
 
 import numpy as np
@@ -93,7 +94,7 @@ DEMANDS = (
 
 
 def build() -> NetworkSpec:
-    """The feeder with buses `1`..`33`, lines `line.1`..`line.37` (33..37 the open ties) and loads `load.2`..`load.33`."""
+    """The feeder: buses `1`..`33`, lines `line.1`..`line.37` (33..37 the open ties), loads `load.2`..`load.33`."""
     rows = BRANCHES + TIES
     closed = np.arange(len(rows)) < len(BRANCHES)
     buses = tuple(str(n) for n in range(1, 34))
@@ -114,7 +115,7 @@ def build() -> NetworkSpec:
             id=tuple(f"load.{bus}" for bus, _, _ in DEMANDS),
             bus=tuple(str(bus) for bus, _, _ in DEMANDS),
             kind=("load",) * len(DEMANDS),
-            p_kw=-np.array([p_kw for _, p_kw, _ in DEMANDS]),
-            q_kvar=-np.array([q_kvar for _, _, q_kvar in DEMANDS]),
+            p_kw=-np.array([p_kw for _, p_kw, _ in DEMANDS], dtype=float),
+            q_kvar=-np.array([q_kvar for _, _, q_kvar in DEMANDS], dtype=float),
         ),
     )

@@ -1,4 +1,4 @@
-"""Oracle: plain NumPy fixed point in double precision over the arrays of a compiled network, and what follows from it."""
+"""Oracle: plain NumPy fixed point in double precision over the arrays of a compiled network, and its results."""
 
 from dataclasses import dataclass
 

@@ -59,7 +59,11 @@ def test_second_load_comes_from_the_cache(cache: Path, monkeypatch: pytest.Monke
     first = load_network("cigre_mv")
     assert first.name == "cigre_mv"
     assert len(list(cache.iterdir())) == 1
-    monkeypatch.setattr(catalog, "_convert_pandapower", None)
+
+    def convert(name: str) -> NetworkSpec:
+        raise AssertionError(f"{name} was converted again")
+
+    monkeypatch.setattr(catalog, "_convert_pandapower", convert)
     assert_same(load_network("cigre_mv"), first)
 
 

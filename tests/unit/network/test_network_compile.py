@@ -14,7 +14,7 @@ from gridenv.core.errors import NetworkError
 from gridenv.network import LineTable, Network, NetworkSpec, TransformerTable, compile_network
 from gridenv.network.transformer import transformer_model, transformer_two_port
 from tests.unit.network.fixed_point import solve, solve_default
-from tests.unit.network.small_networks import everything, two_bus
+from tests.unit.network.small_networks import everything, flags, floats, two_bus
 
 ROUNDING = 1e-12
 S_BASE_KVA = 1000.0
@@ -45,7 +45,7 @@ def test_two_bus_voltage_solves_the_quadratic() -> None:
 
 def test_line_open_at_far_end_draws_its_charging_current() -> None:
     spec = two_bus()
-    lines = LineTable(**{**vars(spec.lines), "b_s": [2e-4], "to_closed": [False]})
+    lines = LineTable(**{**vars(spec.lines), "b_s": floats(2e-4), "to_closed": flags(False)})
     network = compile_network(spec.replace(lines=lines), allow_islands=True)
     y_half = 1e-4j * 100.0
     y_open = y_half + 1.0 / (0.01 + 0.02j + 1.0 / y_half)
@@ -69,9 +69,22 @@ def test_island_is_de_energised_and_its_load_unserved() -> None:
         compile_network(two_bus().with_switches({"ab": False}))
 
 
+def test_network_of_one_bus_is_its_source() -> None:
+    spec = two_bus()
+    spec = NetworkSpec(
+        name="one",
+        buses=type(spec.buses)(id=("a",), vn_kv=floats(10.0)),
+        sources=spec.sources,
+        injections=replace(spec.injections, bus=("a",)),
+    )
+    solved = solve_default(compile_network(spec))
+    np.testing.assert_allclose(solved.source_kva, [1000.0])
+    assert solved.loss_kw == 0.0
+
+
 def test_resonance_is_reported() -> None:
     spec = two_bus()
-    lines = LineTable(**{**vars(spec.lines), "r_ohm": [0.0], "x_ohm": [2.0], "b_s": [1.0]})
+    lines = LineTable(**{**vars(spec.lines), "r_ohm": floats(0.0), "x_ohm": floats(2.0), "b_s": floats(1.0)})
     with pytest.raises(NetworkError) as error:
         compile_network(spec.replace(lines=lines))
     assert str(error.value).startswith("network 'two_bus': the nodal admittance matrix is singular (")
@@ -80,7 +93,12 @@ def test_resonance_is_reported() -> None:
 
 def test_resonance_of_an_open_line_is_reported() -> None:
     spec = two_bus()
-    columns = {"r_ohm": [1.0, 0.0], "x_ohm": [2.0, 2.0], "b_s": [0.0, 1.0], "to_closed": [True, False]}
+    columns = {
+        "r_ohm": floats(1.0, 0.0),
+        "x_ohm": floats(2.0, 2.0),
+        "b_s": floats(0.0, 1.0),
+        "to_closed": flags(True, False),
+    }
     lines = LineTable(id=("ab", "open"), from_bus=("a", "b"), to_bus=("b", "a"), **columns)
     with pytest.raises(NetworkError, match=r"singular \(infinite admittance of a line open at one end\)"):
         compile_network(spec.replace(lines=lines))
@@ -98,7 +116,7 @@ def test_slots_follow_the_injection_table() -> None:
 
 def test_one_sided_transformer_keeps_its_no_load_current() -> None:
     spec = everything()
-    trafos = replace(spec.transformers, lv_closed=[False, True])
+    trafos = replace(spec.transformers, lv_closed=flags(False, True))
     network = compile_network(spec.replace(transformers=trafos))
     solved = solve_default(network)
     assert network.trafo_i0_lv[0] == 0.0
@@ -107,21 +125,33 @@ def test_one_sided_transformer_keeps_its_no_load_current() -> None:
 
 
 def _transformer(**columns: Any) -> TransformerTable:
-    nameplate = {"s_kva": [400.0], "vn_hv_kv": [20.0], "vn_lv_kv": [0.4], "vk": [0.05], "vkr": [0.03]}
-    tap = {"tap_step": [0.025], "tap_pos": [2.0], "tap_min": [-2.0], "tap_max": [2.0], "shift_rad": [np.pi / 6]}
+    nameplate = {
+        "s_kva": floats(400.0),
+        "vn_hv_kv": floats(20.0),
+        "vn_lv_kv": floats(0.4),
+        "vk": floats(0.05),
+        "vkr": floats(0.03),
+    }
+    tap = {
+        "tap_step": floats(0.025),
+        "tap_pos": floats(2.0),
+        "tap_min": floats(-2.0),
+        "tap_max": floats(2.0),
+        "shift_rad": floats(np.pi / 6),
+    }
     return TransformerTable(
-        id=("t",), hv_bus=("hv",), lv_bus=("lv",), loading_base_kva=[400.0], **(nameplate | tap | columns)
+        id=("t",), hv_bus=("hv",), lv_bus=("lv",), loading_base_kva=floats(400.0), **(nameplate | tap | columns)
     )
 
 
 def test_transformer_without_load_divides_by_its_ratio() -> None:
     cases = (
         (_transformer(), np.exp(-1j * np.pi / 6) / 1.05),
-        (_transformer(tap_on_hv=[False]), np.exp(-1j * np.pi / 6) * 1.05),
-        (_transformer(vn_lv_kv=[0.42], tap_pos=[0.0]), np.exp(-1j * np.pi / 6) * 1.05),
-        (_transformer(tap_step_rad=[np.pi / 2]), np.exp(-1j * np.pi / 6) / (1.0 + 0.05j)),
+        (_transformer(tap_on_hv=flags(False)), np.exp(-1j * np.pi / 6) * 1.05),
+        (_transformer(vn_lv_kv=floats(0.42), tap_pos=floats(0.0)), np.exp(-1j * np.pi / 6) * 1.05),
+        (_transformer(tap_step_rad=floats(np.pi / 2)), np.exp(-1j * np.pi / 6) / (1.0 + 0.05j)),
         (
-            _transformer(tap_is_phase_shifter=[True], tap_step=[0.0], tap_step_rad=[0.02]),
+            _transformer(tap_is_phase_shifter=flags(True), tap_step=floats(0.0), tap_step_rad=floats(0.02)),
             np.exp(-1j * (np.pi / 6 + 0.04)),
         ),
     )
@@ -132,7 +162,7 @@ def test_transformer_without_load_divides_by_its_ratio() -> None:
 
 
 def test_transformer_short_circuit_draws_rated_current_at_short_circuit_voltage() -> None:
-    table = _transformer(tap_pos=[0.0], parallel=[3.0])
+    table = _transformer(tap_pos=floats(0.0), parallel=floats(3.0))
     model = transformer_model(table, np.array([20.0]), np.array([0.4]), S_BASE_KVA)
     port = transformer_two_port(model, table.tap_pos)
     s_kva = 0.05 * port.y_aa * 0.05 * S_BASE_KVA

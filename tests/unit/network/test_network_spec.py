@@ -5,14 +5,16 @@ import pytest
 
 from gridenv.core.errors import NetworkError
 from gridenv.network import BusTable, LineTable
-from tests.unit.network.small_networks import everything, two_bus
+from tests.unit.network.small_networks import everything, flags, floats, two_bus
 
 
 def test_columns_left_out_take_their_defaults() -> None:
-    lines = LineTable(id=("x", "y"), from_bus=("a", "b"), to_bus=("b", "c"), r_ohm=[1, 2], x_ohm=[1, 2])
+    lines = LineTable(id=("x", "y"), from_bus=("a", "b"), to_bus=("b", "c"), r_ohm=floats(1, 2), x_ohm=floats(1, 2))
     np.testing.assert_array_equal(lines.i_max_a, [np.inf, np.inf])
     np.testing.assert_array_equal(lines.b_s, [0.0, 0.0])
-    assert lines.in_service.all() and lines.from_closed.all() and lines.to_closed.all()
+    assert lines.in_service.all()
+    assert lines.from_closed.all()
+    assert lines.to_closed.all()
     assert lines.r_ohm.dtype == np.float64
 
 
@@ -71,12 +73,13 @@ def test_with_switches_at_the_present_state_changes_nothing() -> None:
 def test_with_switches_opens_both_ends_of_a_line_and_closes_an_open_one() -> None:
     changed = everything().with_switches({"line.2": True, "line.0": False, "switch.1": True})
     np.testing.assert_array_equal(changed.default_switches, [1, 1, 0, 1, 1, 1, 1, 1])
-    assert not changed.lines.from_closed[0] and not changed.lines.to_closed[0]
+    assert not changed.lines.from_closed[0]
+    assert not changed.lines.to_closed[0]
 
 
 def test_with_switches_puts_a_closed_line_in_service() -> None:
     spec = two_bus()
-    table = LineTable(**{**vars(spec.lines), "in_service": [False]})
+    table = LineTable(**{**vars(spec.lines), "in_service": flags(False)})
     assert spec.replace(lines=table).with_switches({"ab": True}).lines.in_service[0]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from gridenv.core.errors import NetworkError
 from gridenv.network import NetworkSpec, validate
-from tests.unit.network.small_networks import everything, two_bus
+from tests.unit.network.small_networks import everything, flags, floats, two_bus
 
 
 def changed(table: str, **columns: Any) -> NetworkSpec:
@@ -19,9 +19,10 @@ def changed(table: str, **columns: Any) -> NetworkSpec:
 
 def with_value(table: str, column: str, row: int, value: Any) -> NetworkSpec:
     """The full network with one cell replaced."""
-    cells = list(getattr(getattr(everything(), table), column))
-    cells[row] = value
-    return changed(table, **{column: cells if isinstance(value, float | bool) else tuple(cells)})
+    cells = getattr(getattr(everything(), table), column)
+    changed_cells = list(cells)
+    changed_cells[row] = value
+    return changed(table, **{column: tuple(changed_cells) if isinstance(cells, tuple) else np.array(changed_cells)})
 
 
 def message(spec: NetworkSpec) -> str:
@@ -42,7 +43,7 @@ def test_sound_networks_pass() -> None:
     ("spec", "expected"),
     [
         (
-            changed("lines", x_ohm=[1.0, 2.0]),
+            changed("lines", x_ohm=floats(1.0, 2.0)),
             "line table: column x_ohm has 2 rows; allowed: 6, one for each id; complete it",
         ),
         (
@@ -80,8 +81,8 @@ def test_sound_networks_pass() -> None:
         (
             with_value("transformers", "vkr", 0, 0.05),
             (
-                "transformer 'trafo.0': vkr = 0.05; allowed: 0..vk = 0.04; the real part cannot exceed the short-circuit "
-                "voltage, correct one of them"
+                "transformer 'trafo.0': vkr = 0.05; allowed: 0..vk = 0.04; the real part cannot exceed the "
+                "short-circuit voltage, correct one of them"
             ),
         ),
         (
@@ -103,8 +104,8 @@ def test_sound_networks_pass() -> None:
         (
             with_value("switches", "bus_b", 0, "l1"),
             (
-                "closed switch 'switch.0': joins bus 'm3' with vn_kv = 20 and bus 'l1' with 0.4; allowed: equal nominal "
-                "voltages; correct one, or put a transformer between"
+                "closed switch 'switch.0': joins bus 'm3' with vn_kv = 20 and bus 'l1' with 0.4; allowed: equal "
+                "nominal voltages; correct one, or put a transformer between"
             ),
         ),
         (
@@ -130,14 +131,14 @@ def test_message(spec: NetworkSpec, expected: str) -> None:
 
 def test_zero_impedance_line_is_refused() -> None:
     spec = two_bus()
-    lines = replace(spec.lines, r_ohm=[0.0], x_ohm=[0.0])
+    lines = replace(spec.lines, r_ohm=floats(0.0), x_ohm=floats(0.0))
     assert message(spec.replace(lines=lines)) == (
         "line 'ab': r_ohm = 0 and x_ohm = 0; allowed: not both 0; give one, or model it as a switch"
     )
 
 
 def test_zero_impedance_transformer_is_refused() -> None:
-    text = message(changed("transformers", vk=[0.0, 0.06], vkr=[0.0, 0.01]))
+    text = message(changed("transformers", vk=floats(0.0, 0.06), vkr=floats(0.0, 0.01)))
     assert text == "transformer 'trafo.0': vk = 0; allowed: > 0; correct the value"
 
 
@@ -148,7 +149,7 @@ def test_non_positive_nominal_voltage_is_refused() -> None:
 
 def test_network_without_source_is_refused() -> None:
     spec = everything()
-    for dead in (spec.replace(sources=type(spec.sources)()), changed("buses", in_service=[False] * 8)):
+    for dead in (spec.replace(sources=type(spec.sources)()), changed("buses", in_service=np.zeros(8, dtype=bool))):
         text = message(dead)
         assert "sources at in-service buses; allowed: at least 1; add a source" in text
 
@@ -160,7 +161,7 @@ def test_injection_without_supply_is_refused_unless_islands_are_allowed() -> Non
         "supplied; close a switch, put it out of service, or allow islands"
     )
     validate(spec, allow_islands=True)
-    validate(spec.replace(injections=replace(spec.injections, in_service=[False])))
+    validate(spec.replace(injections=replace(spec.injections, in_service=flags(False))))
 
 
 def test_open_switch_may_join_different_voltages() -> None:
@@ -168,12 +169,12 @@ def test_open_switch_may_join_different_voltages() -> None:
 
 
 def test_sources_at_one_node_may_agree() -> None:
-    validate(changed("sources", bus=("s", "s"), v_pu=[1.02, 1.02], angle_rad=[0.1, 0.1]))
+    validate(changed("sources", bus=("s", "s"), v_pu=floats(1.02, 1.02), angle_rad=floats(0.1, 0.1)))
 
 
 def test_all_problems_are_reported_at_once() -> None:
     spec = with_value("lines", "x_ohm", 3, np.nan)
-    spec = spec.replace(transformers=replace(spec.transformers, s_kva=[-1.0, 630.0]))
+    spec = spec.replace(transformers=replace(spec.transformers, s_kva=floats(-1.0, 630.0)))
     spec = spec.replace(injections=replace(spec.injections, bus=("l2", "zz", "l1", "m4", "s", "m1")))
     lines = message(spec).splitlines()
     assert len(lines) == 3
@@ -183,4 +184,4 @@ def test_all_problems_are_reported_at_once() -> None:
 def test_bus_table_without_rows_is_named() -> None:
     spec = two_bus()
     text = message(spec.replace(buses=type(spec.buses)()))
-    assert "line 'ab': from_bus = 'a' is not in the bus table; add the bus" in text
+    assert "line 'ab': from_bus = 'a' is not in the bus table; add the bus or correct the name" in text
