@@ -14,7 +14,7 @@ class PPOConfig(BaseModel):
     rollout_steps: PositiveInt = 96
     """Steps of each environment between two updates."""
     epochs: PositiveInt = 4
-    minibatches: PositiveInt = 8
+    minibatches: PositiveInt = 16
     learning_rate: PositiveFloat = 1e-3
     final_learning_rate_share: float = Field(default=0.05, ge=0.0, le=1.0)
     """The learning rate falls linearly to this share of its start."""
@@ -25,7 +25,7 @@ class PPOConfig(BaseModel):
     entropy_weight: float = Field(default=0.0, ge=0.0)
     max_grad_norm: PositiveFloat = 0.5
     hidden: tuple[PositiveInt, ...] = (64, 64)
-    initial_log_std: float = -0.5
+    initial_log_std: float = -1.0
     reward_scale: PositiveFloat = 1.0
     """Rewards are multiplied by this for learning only, so that returns are of the order of one."""
 

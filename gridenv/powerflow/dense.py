@@ -9,6 +9,7 @@ approach", IEEE Trans. Power Delivery 6(3), 1991; convergence: S. Bolognani and 
 Systems 31(1), 2016.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -68,6 +69,7 @@ def slot_currents(
     return jnp.concatenate([(p_pu * vr + q_pu * vi) * scale, (p_pu * vi - q_pu * vr) * scale], axis=-1)
 
 
+@partial(jax.jit, static_argnames=("tolerance_pu", "max_iterations"))
 def solve(
     flow: FlowArrays,
     p_kw: Float[Array, "*batch injection"],
@@ -164,10 +166,10 @@ def _run_pending(
     return lax.while_loop(lambda c: jnp.any(c[1]), body, (loop, pending))[0]
 
 
-def _solve_linear(tolerance: float, max_iterations: int, tangent: "jax.typing.Callable", y: Array) -> Array:
+def _solve_linear(tolerance: float, max_iterations: int, tangent: Callable[[Array], Array], y: Array) -> Array:
     """Solve `tangent(x) = y`, where tangent = 1 - J of the contraction, by the same kind of iteration."""
 
-    def iterate(apply, y: Array) -> Array:
+    def iterate(apply: Callable[[Array], Array], y: Array) -> Array:
         def body(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
             x, _, count = carry
             correction = y - apply(x)

@@ -1,9 +1,9 @@
 """`PowerFlow`: the one door to the solvers."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property, partial
-from typing import Any, ContextManager
+from typing import Any
 
 import jax
 import numpy as np
@@ -65,10 +65,9 @@ class PowerFlow:
         self.network = compile_network(self.spec)
         with self.precision():
             self.arrays: FlowArrays = flow_arrays(self.network, dtype)
-        solver = partial(SOLVERS[self.method], tolerance_pu=self.tolerance_pu, max_iterations=max_iterations)
-        self._solve = jax.jit(solver)
+        self._solve = partial(SOLVERS[self.method], tolerance_pu=self.tolerance_pu, max_iterations=max_iterations)
 
-    def precision(self) -> ContextManager[Any]:
+    def precision(self) -> AbstractContextManager[Any]:
         """A context in which JAX can hold this solver's type."""
         return jax.enable_x64(True) if self.dtype == "float64" else nullcontext()
 
@@ -131,19 +130,25 @@ class PowerFlow:
         raise_collected([*_problems("p_kw", p_kw, names), *_problems("q_kvar", q_kvar, names)], ActionError)
         slot_voltage = None if start is None else start.flow.slot_voltage
         with self.precision():
-            return Solution(self, self._solve(self.arrays, *self._cast(p_kw, q_kvar), slot_voltage), p_kw, q_kvar)
+            injections = self._cast(p_kw, q_kvar)
+            return Solution(self, self._solve(self.arrays, *injections, slot_voltage), *injections)
 
-    def _cast(self, *values: ArrayLike) -> tuple[Any, ...]:
-        return tuple(
-            value.astype(self.dtype) if isinstance(value, Array) else np.asarray(value, self.dtype) for value in values
+    def _cast(self, p_kw: ArrayLike, q_kvar: ArrayLike) -> tuple[Any, Any]:
+        """Both in the solver's type and of one shape; arrays on the host stay there until they are needed."""
+        pair = tuple(
+            value.astype(self.dtype) if isinstance(value, Array) else np.asarray(value, self.dtype)
+            for value in (p_kw, q_kvar)
         )
+        if pair[0].shape == pair[1].shape:
+            return pair
+        return tuple(jnp.broadcast_arrays(*pair))
 
 
 @jax.tree_util.register_pytree_node_class
 class Solution:
     """A solved batch. Quantities beyond the voltages are computed when asked for; leading axes are the batch."""
 
-    def __init__(self, power_flow: PowerFlow, flow: dense.FlowSolution, p_kw: ArrayLike, q_kvar: ArrayLike) -> None:
+    def __init__(self, power_flow: PowerFlow, flow: dense.FlowSolution, p_kw: Any, q_kvar: Any) -> None:
         self.power_flow = power_flow
         self.flow = flow
         self.p_kw = p_kw
@@ -221,10 +226,10 @@ class Solution:
     def _source_power(self) -> flows.SourcePower:
         return self._derive(flows.source_power, self.p_kw, self.q_kvar)
 
-    def _derive(self, quantity: Callable[..., Any], *injections: ArrayLike) -> Any:
+    def _derive(self, quantity: Callable[..., Any], *injections: Array | np.ndarray) -> Any:
         power_flow = self.power_flow
         with power_flow.precision():
-            return quantity(power_flow.arrays, self.flow, *power_flow._cast(*injections))
+            return quantity(power_flow.arrays, self.flow, *injections)
 
 
 def _check_settings(dtype: str, method: str, tolerance_pu: float | None, max_iterations: int) -> None:

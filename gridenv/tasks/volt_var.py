@@ -65,20 +65,22 @@ class VoltVarConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     network: str = "ieee33"
-    source_v_pu: PositiveFloat = 1.0
-    load_scale: PositiveFloat = 1.0
-    """Factor on the network's own loads, which the profiles then modulate."""
-    load_profiles: tuple[str, ...] = ("H0-A", "G1-A", "H0-B", "G4-A", "H0-C", "L2-A")
-    """SimBench load profiles, dealt to the loads in turn."""
+    source_v_pu: PositiveFloat = 1.02
+    """Voltage of the substation, pu. Assumed: set a little high, as for a feeder with long branches."""
+    load_scale: PositiveFloat = 4.0
+    """Factor on the network's own loads. SimBench profiles are relative to connected power and average 0.06 to 0.35,
+    so a factor of 4 gives the published peak on a winter evening."""
+    load_profiles: tuple[str, ...] = ("H0-A", "H0-B", "H0-C", "H0-G", "G0-A", "L2-A")
+    """SimBench load profiles, dealt to the loads in turn: homes, a business, a farm."""
     inverters: tuple[InverterConfig, ...] = tuple(
-        InverterConfig(bus=bus, p_dc_kw=1500.0, profile=profile)
-        for bus, profile in (
-            ("14", "PV1"),
-            ("18", "PV3"),
-            ("22", "PV5"),
-            ("25", "PV6"),
-            ("30", "PV7"),
-            ("33", "PV8"),
+        InverterConfig(bus=bus, p_dc_kw=p_dc_kw, profile=profile)
+        for bus, p_dc_kw, profile in (
+            ("10", 4000.0, "PV1"),
+            ("18", 3500.0, "PV3"),
+            ("21", 1000.0, "PV5"),
+            ("24", 1000.0, "PV6"),
+            ("27", 2000.0, "PV7"),
+            ("31", 1000.0, "PV8"),
         )
     )
     s_over_p_dc: PositiveFloat = 1.1

@@ -1,0 +1,44 @@
+# Two commands set everything up on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test test-all lint bench clean help
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+$(VENV)/.core: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing gridenv into $(VENV) (about two minutes) ..."
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	@echo "installing the tools for tests and benchmarks ..."
+	@$(PIP) -e '.[dev,bench,simbench]'
+	@touch $@
+
+demo: $(VENV)/.core ## train a volt-var agent on IEEE-33 with three seeds, score it on the test days, write a report
+	@$(BIN)/gridenv demo
+
+test: $(VENV)/.dev ## all tests but the slow ones
+	@$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-all: $(VENV)/.dev ## all tests
+	@$(BIN)/python -m pytest -n 2
+
+lint: $(VENV)/.dev ## format, lint, types and import directions
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: $(VENV)/.dev ## power flow, environment and training speed, side by side with peers
+	@$(BIN)/gridenv bench powerflow --json runs/bench_powerflow.json
+	@$(BIN)/gridenv bench env --json runs/bench_env.json
+	@$(BIN)/gridenv bench train --json runs/bench_train.json
+
+clean: ## remove the environment and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
