@@ -1,0 +1,116 @@
+"""A learner's state as one NumPy archive: leaf paths are the names of its arrays, nothing is pickled."""
+
+import json
+import os
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+from jax import Array
+from jax import numpy as jnp
+
+from gridenv.core.errors import RunError, raise_collected
+
+State = TypeVar("State")
+_IDENTITY = "identity"
+_KEY_MARK = "|key:"
+_DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
+def save(path: Path, state: Any, identity: dict[str, Any]) -> None:
+    """Write a pytree so that the file is either complete or absent.
+
+    Args:
+        path: file to write; its folder exists.
+        state: arrays and typed random keys in any nesting.
+        identity: what the state belongs to, such as the hash of the configuration; `load` asks for the same.
+    """
+    arrays = {name: np.asarray(_raw(leaf)) for name, leaf in _named(state)}
+    arrays[_IDENTITY] = np.array(json.dumps(identity, sort_keys=True))
+    temporary = path.with_name(f"{path.name}.tmp")
+    with temporary.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def load(path: Path, like: State, identity: dict[str, Any]) -> State:
+    """The pytree that `save` wrote.
+
+    Args:
+        path: file to read.
+        like: a state of the same structure; `jax.eval_shape` gives one without computing it.
+        identity: must equal what was saved.
+
+    Raises:
+        RunError: if the file is missing, damaged, belongs to something else, or holds arrays of other shapes.
+    """
+    if not path.is_file():
+        raise RunError(f"checkpoint '{path}': no such file; name a run that has one")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        found = json.loads(str(arrays.pop(_IDENTITY)))
+    except _DAMAGED as error:
+        raise RunError(f"checkpoint '{path}': damaged ({error}); delete it to go on from the one before it") from error
+    raise_collected(
+        [
+            f"checkpoint '{path}': {key} is {found.get(key)!r}; this run needs {value!r}; resume the run it belongs to"
+            for key, value in identity.items()
+            if found.get(key) != value
+        ],
+        RunError,
+    )
+    expected = _named(like)
+    raise_collected(_mismatches(path, dict(expected), arrays), RunError)
+    leaves = [_restored(arrays[name], leaf) for name, leaf in expected]
+    return jax.tree.unflatten(jax.tree.structure(like), leaves)
+
+
+def _named(state: Any) -> list[tuple[str, Any]]:
+    """Leaves with their paths; the name of a random key says which generator it is for."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(state)
+    return [(jax.tree_util.keystr(path).lstrip(".") + _generator(leaf), leaf) for path, leaf in leaves]
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _generator(leaf: Any) -> str:
+    return f"{_KEY_MARK}{leaf.dtype}" if _is_key(leaf) else ""
+
+
+def _raw(leaf: Array) -> Array:
+    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
+
+
+def _restored(array: np.ndarray, like: Any) -> Array:
+    if _is_key(like):
+        return jax.random.wrap_key_data(jnp.asarray(array), impl=str(like.dtype).removeprefix("key<").removesuffix(">"))
+    return jnp.asarray(array)
+
+
+def _mismatches(path: Path, expected: dict[str, Any], arrays: dict[str, np.ndarray]) -> list[str]:
+    found = [f"checkpoint '{path}': array '{name}' is missing" for name in expected if name not in arrays]
+    found += [f"checkpoint '{path}': unexpected array '{name}'" for name in arrays if name not in expected]
+    for name, leaf in expected.items():
+        if (
+            name in arrays
+            and not _is_key(leaf)
+            and (leaf.shape, leaf.dtype) != (arrays[name].shape, arrays[name].dtype)
+        ):
+            found.append(
+                f"checkpoint '{path}': array '{name}' is {arrays[name].dtype}{list(arrays[name].shape)}; "
+                f"this run needs {leaf.dtype}{list(leaf.shape)}"
+            )
+    return found

@@ -1,0 +1,119 @@
+"""The agents by name. A new agent is one new file (or folder) and one entry here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from gridenv.core.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from agents.controller import Controller
+    from gridenv.tasks.env import GridEnv
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnerEntry:
+    """An agent that is trained; parts are given as `module:attribute` and imported only when asked for."""
+
+    config: str
+    """Frozen pydantic model of the settings; has `total_updates` and `steps_per_update`."""
+    learner: str
+    """Class (env, settings) with `init` and `advance`, as `agents.ppo.learner.PPO`."""
+    policy: str
+    """Function (learner state) -> Controller that acts without exploring."""
+    summary: str
+    """One line for `gridenv list`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceEntry:
+    """A controller that needs no training and that agents are measured against."""
+
+    controller: str
+    """Class of the controller."""
+    takes_env: bool = False
+    """Whether the class is given the environment."""
+    summary: str
+    """One line for `gridenv list`."""
+
+
+LEARNERS: Mapping[str, LearnerEntry] = {
+    "ppo": LearnerEntry(
+        config="agents.ppo.config:PPOConfig",
+        learner="agents.ppo.learner:PPO",
+        policy="agents.ppo.policy:policy_of",
+        summary="proximal policy optimisation, rollout and update in one compiled program",
+    ),
+}
+
+REFERENCES: Mapping[str, ReferenceEntry] = {
+    "none": ReferenceEntry(controller="agents.rules:DoNothing", summary="no control: unity power factor"),
+    "rule": ReferenceEntry(
+        controller="agents.rules:VoltVarDroop", summary="volt-var curve of IEEE 1547-2018, category B defaults"
+    ),
+    "oracle": ReferenceEntry(
+        controller="agents.optimal_dispatch:OptimalDispatch",
+        takes_env=True,
+        summary="best dispatch of every step, knowing it perfectly; an upper reference",
+    ),
+}
+
+AGENTS: Mapping[str, LearnerEntry | ReferenceEntry] = {**LEARNERS, **REFERENCES}
+
+
+def learner_entry(name: str) -> LearnerEntry:
+    """The entry of an agent that can be trained.
+
+    Raises:
+        ConfigError: if there is no such agent, or it is one that needs no training.
+    """
+    if name in REFERENCES:
+        raise ConfigError(f"agent '{name}' needs no training; allowed: {', '.join(LEARNERS)}; see it in `evaluate`")
+    if name not in LEARNERS:
+        raise ConfigError(f"unknown agent '{name}'{did_you_mean(name, LEARNERS)}")
+    return LEARNERS[name]
+
+
+def config_class(name: str) -> type[BaseModel]:
+    """The settings model of an agent that can be trained.
+
+    Raises:
+        ConfigError: as `learner_entry`.
+    """
+    loaded: type[BaseModel] = resolve_name(learner_entry(name).config)
+    return loaded
+
+
+def make_learner(name: str, env: "GridEnv", config: BaseModel) -> Any:
+    """The learner of an agent.
+
+    Raises:
+        ConfigError: as `learner_entry`.
+    """
+    return resolve_name(learner_entry(name).learner)(env, config)
+
+
+def policy_of(name: str, state: Any) -> "Controller":
+    """The controller that a learner's state has arrived at; it does not explore.
+
+    Raises:
+        ConfigError: as `learner_entry`.
+    """
+    controller: Controller = resolve_name(learner_entry(name).policy)(state)
+    return controller
+
+
+def make_reference(name: str, env: "GridEnv") -> "Controller":
+    """A reference controller.
+
+    Raises:
+        ConfigError: if there is no such reference.
+    """
+    if name not in REFERENCES:
+        raise ConfigError(f"unknown reference controller '{name}'{did_you_mean(name, REFERENCES)}")
+    entry = REFERENCES[name]
+    controller: Controller = resolve_name(entry.controller)(*((env,) if entry.takes_env else ()))
+    return controller

@@ -1,0 +1,1 @@
+"""From configuration to runs: train, evaluate, report, and the command line."""

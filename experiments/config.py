@@ -1,0 +1,260 @@
+"""What an experiment is, and how files and overrides become one; imports no JAX.
+
+An experiment names a task (`configs/task`) and an agent (`configs/agent`), and may change settings of both. Order, later
+wins: the experiment's base, the experiment, a group chosen on the command line (`agent=ppo`), single overrides
+(`agent.total_steps=2e6`).
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, StringConstraints, field_validator
+
+from agents import registry as agent_registry
+from gridenv.core.config import (
+    BASE_KEY,
+    SUFFIX,
+    Layer,
+    check,
+    display_path,
+    names_in,
+    read_base,
+    read_config,
+    read_overrides,
+    read_yaml,
+)
+from gridenv.core.errors import ConfigError, did_you_mean, raise_collected
+from gridenv.exogenous.splits import SPLIT_NAMES
+from gridenv.tasks import registry as task_registry
+
+CONFIG_FOLDER = Path(__file__).parents[1] / "configs"
+EXPERIMENTS = CONFIG_FOLDER / "experiment"
+_GROUPS = {"task": "id", "agent": "name"}
+"""Part of an experiment -> the key in it that says which registered task or agent it is."""
+
+
+class EvaluationConfig(BaseModel):
+    """When and against what the policy is measured, always on all episodes of a split and without exploring."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    every_updates: PositiveInt = 10
+    """Updates between two evaluations during training, on `training_split`."""
+    training_split: str = "validation"
+    final_split: str = "test"
+    against: tuple[str, ...] = ("rule", "oracle", "none")
+    """Reference controllers of the final evaluation; a score needs `rule` and `oracle`."""
+
+    @field_validator("training_split", "final_split")
+    @classmethod
+    def _known_split(cls, value: str) -> str:
+        if value not in SPLIT_NAMES:
+            raise ValueError(f"must be one of {', '.join(SPLIT_NAMES)}")
+        return value
+
+    @field_validator("against")
+    @classmethod
+    def _known_references(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        known = agent_registry.REFERENCES
+        unknown = [name for name in value if name not in known]
+        if unknown:
+            raise ValueError(f"unknown reference controller '{unknown[0]}'{did_you_mean(unknown[0], known)}")
+        return value
+
+
+class RunSettings(BaseModel):
+    """Everything of an experiment beside its task and its agent."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*$")]
+    """Folder of the runs."""
+    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0,)
+    """One run each; `seed: 3` stands for `seeds: [3]`."""
+    vectorise_seeds: bool = False
+    """Train all seeds side by side in one compiled program. Numbers differ in the last digits from seeds trained alone."""
+    evaluation: EvaluationConfig = EvaluationConfig()
+    checkpoint_every_updates: PositiveInt = 20
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("each seed must be given once")
+        return value
+
+
+class ExperimentConfig(BaseModel):
+    """A checked experiment; task and agent settings are models of the task's and the agent's own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run: RunSettings
+    task_id: str
+    task: BaseModel
+    agent_name: str
+    agent: BaseModel
+
+    @property
+    def name(self) -> str:
+        """Folder of the runs."""
+        return self.run.name
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """One run each."""
+        return self.run.seeds
+
+    def with_seed(self, seed: int) -> "ExperimentConfig":
+        """The same experiment with one seed."""
+        return self.model_copy(update={"run": self.run.model_copy(update={"seeds": (seed,)})})
+
+    def to_values(self) -> dict[str, Any]:
+        """Every setting with its value, in the layout of the YAML files, JSON-serialisable."""
+        run = self.run.model_dump(mode="json")
+        seeds = run.pop("seeds")
+        return {
+            "name": run.pop("name"),
+            "task": {"id": self.task_id, **self.task.model_dump(mode="json")},
+            "agent": {"name": self.agent_name, **self.agent.model_dump(mode="json")},
+            **({"seed": seeds[0]} if len(seeds) == 1 else {"seeds": seeds}),
+            **run,
+        }
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of all settings but the seeds: runs that share it differ by their seed only."""
+        values = {k: v for k, v in self.to_values().items() if k not in ("seed", "seeds")}
+        return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def compose(overrides: Sequence[str]) -> ExperimentConfig:
+    """The experiment that `experiment=NAME` and further `key=value` texts describe.
+
+    Args:
+        overrides: `experiment` names a file of `configs/experiment` or is the path of a YAML file; `task` and `agent`
+            choose a file of their folder; all others set a value.
+
+    Raises:
+        ConfigError: one line for every problem.
+    """
+    asked = read_overrides(overrides)
+    if not isinstance(asked.values.get("experiment"), str):
+        raise ConfigError(
+            f"experiment: none is named; write experiment=NAME with one of: {', '.join(names_in(EXPERIMENTS))}, "
+            "or the path of a YAML file"
+        )
+    path = _experiment_path(asked.values["experiment"])
+    layer = _read_experiment(path)
+    layer = layer if "name" in layer.values else Layer({"name": path.stem}).merged(layer)
+    layer = _on_top(layer, asked.without("experiment"), "command line")
+    return check_experiment(_one_seed_key(layer), f"experiment '{layer.values['name']}'")
+
+
+def read_experiment(path: Path) -> ExperimentConfig:
+    """The experiment of a run, from its resolved file.
+
+    Raises:
+        ConfigError: one line for every problem.
+    """
+    return check_experiment(_one_seed_key(_read_experiment(path)), display_path(path))
+
+
+def check_experiment(layer: Layer, where: str) -> ExperimentConfig:
+    """Check all parts of an experiment.
+
+    Raises:
+        ConfigError: the problems of all parts, one a line.
+    """
+    rest = layer
+    for group in _GROUPS:
+        rest = rest.without(group)
+    run, problems = check(RunSettings, rest, where)
+    checked: dict[str, Any] = {}
+    for group, class_of in (("task", task_registry.config_class), ("agent", agent_registry.config_class)):
+        checked[group], found = _check_group(layer, group, class_of, where)
+        problems += found
+    raise_collected(problems, ConfigError)
+    assert run is not None
+    (task_id, task), (agent_name, agent) = checked["task"], checked["agent"]
+    return ExperimentConfig(run=run, task_id=task_id, task=task, agent_name=agent_name, agent=agent)
+
+
+def _check_group(layer: Layer, group: str, class_of: Any, where: str) -> tuple[tuple[str, Any], list[str]]:
+    part, key = layer.part(group), _GROUPS[group]
+    chosen = part.values.get(key)
+    if not isinstance(chosen, str):
+        found = "is missing" if chosen is None else f"is {chosen!r}"
+        known = ", ".join(names_in(CONFIG_FOLDER / group))
+        return ("", None), [f"{where}: {group}.{key} {found}; choose one with `{group}:`; known: {known}"]
+    try:
+        model = class_of(chosen)
+    except ConfigError as error:
+        return ("", None), [f"{where}: {line}" for line in str(error).splitlines()]
+    name = task_registry.task_id(chosen) if group == "task" else chosen
+    settings, problems = check(model, part.without(key), where, f"{group}.")
+    return (name, settings), problems
+
+
+def _experiment_path(name: str) -> Path:
+    """A file of the folder of experiments by name, or any YAML file by path."""
+    if name.endswith(SUFFIX) or "/" in name:
+        path = Path(name)
+        if not path.is_file():
+            raise ConfigError(f"experiment '{name}': no such file; known names: {', '.join(names_in(EXPERIMENTS))}")
+        return path
+    if name not in names_in(EXPERIMENTS):
+        raise ConfigError(f"unknown experiment '{name}'{did_you_mean(name, names_in(EXPERIMENTS))}")
+    return EXPERIMENTS / f"{name}{SUFFIX}"
+
+
+def _read_experiment(path: Path) -> Layer:
+    layer = read_yaml(path)
+    own = _on_top(Layer(), layer.without(BASE_KEY), display_path(path))
+    if BASE_KEY not in layer.values:
+        return own
+    base = read_base(str(layer.values[BASE_KEY]), [path.parent, EXPERIMENTS], display_path(path))
+    return _on_top(_on_top(Layer(), base, f"base of {display_path(path)}"), layer.without(BASE_KEY), display_path(path))
+
+
+def _on_top(below: Layer, above: Layer, asked_by: str) -> Layer:
+    """`above` over `below`; a group that is chosen anew replaces the one below, one that is not is merged into it."""
+    for group, key in _GROUPS.items():
+        chosen = above.values.get(group)
+        if isinstance(chosen, str):
+            part = _read_group(group, key, chosen)
+            above, below = above.without(group).merged(part.under(group)), below.without(group)
+        elif isinstance(chosen, dict) and BASE_KEY in chosen:
+            base = read_base(str(chosen[BASE_KEY]), [CONFIG_FOLDER / group], asked_by)
+            part = base.merged(above.part(group).without(BASE_KEY))
+            above, below = above.without(group).merged(part.under(group)), below.without(group)
+        elif chosen is not None and not isinstance(chosen, dict):
+            raise ConfigError(f"{asked_by}: {group} = {chosen!r}; allowed: a name or `key: value` lines; correct it")
+    if "seed" in above.values:
+        below = below.without("seeds")
+    return below.merged(above)
+
+
+def _read_group(group: str, key: str, name: str) -> Layer:
+    folder = CONFIG_FOLDER / group
+    if name in names_in(folder):
+        return read_config(folder / f"{name}{SUFFIX}")
+    registered: Iterable[str] = task_registry.TASKS if group == "task" else agent_registry.AGENTS
+    bare = name.removeprefix(task_registry.NAMESPACE)
+    if bare in registered:
+        return Layer({key: bare}, {key: f"'{group}={name}'"})
+    raise ConfigError(f"unknown {group} '{name}'{did_you_mean(name, [*names_in(folder), *registered])}")
+
+
+def _one_seed_key(layer: Layer) -> Layer:
+    if "seed" not in layer.values:
+        return layer
+    if "seeds" in layer.values:
+        raise ConfigError(
+            f"experiment '{layer.values.get('name')}': has seed and seeds; allowed: one of them; drop one"
+        )
+    seeds = Layer({"seeds": [layer.values["seed"]]}, {"seeds.0": layer.origin.get("seed", "seed")})
+    return layer.without("seed").merged(seeds)

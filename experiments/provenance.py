@@ -1,0 +1,91 @@
+"""What a result was made with: versions, platform, commit and hashes of configuration and data."""
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from experiments.config import ExperimentConfig
+from gridenv.exogenous.files import DATA_FOLDER
+
+CHECKOUT = Path(__file__).parents[1]
+_PACKAGES = ("gridenv", "jax", "jaxlib", "numpy", "scipy", "optax", "pandapower", "pydantic", "omegaconf", "gymnasium")
+
+
+def describe(config: ExperimentConfig) -> dict[str, Any]:
+    """Contents of a run's `versions.json`."""
+    return {
+        "created_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": ["gridenv", *sys.argv[1:]],
+        "config_hash": config.hash,
+        "data_hash": data_hash(),
+        "git": git_state(),
+        "python": platform.python_version(),
+        "packages": {name: package_version(name) for name in _PACKAGES},
+        "platform": {
+            "system": platform.platform(),
+            "machine": platform.machine(),
+            "processor": _processor(),
+            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+            "device": _device(),
+        },
+    }
+
+
+def package_version(name: str) -> str | None:
+    """Version of an installed package, or None."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+@cache
+def data_hash() -> str:
+    """SHA-256 over names and contents of the shipped data files."""
+    return hash_files(sorted(path for path in DATA_FOLDER.iterdir() if path.is_file()), DATA_FOLDER)
+
+
+def hash_files(paths: list[Path], root: Path) -> str:
+    """SHA-256 over the names, relative to `root`, and the contents of files in the order given."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(f"{path.relative_to(root).as_posix()}\n".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def git_state() -> dict[str, Any] | None:
+    """Commit of the checkout and whether files differ from it; None outside of a checkout."""
+    commit, status = _git("rev-parse", "HEAD"), _git("status", "--porcelain")
+    return None if commit is None else {"commit": commit, "modified": bool(status)}
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(CHECKOUT), *arguments], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def _device() -> str:
+    import jax
+
+    device = jax.devices()[0]
+    return f"{device.platform}: {device.device_kind}"

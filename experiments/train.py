@@ -1,0 +1,229 @@
+"""Training: updates one by one with metrics, evaluations and checkpoints, so that it can stop and go on anywhere.
+
+Every update is one call of the same compiled program, so neither where a run was cut nor how often it was looked at
+changes its numbers.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax import numpy as jnp
+
+from agents import registry as agent_registry
+from agents.ppo import checkpoint
+from experiments import console
+from experiments.config import ExperimentConfig
+from experiments.rollout import run_episodes
+from experiments.run import Row, Run, create_run, open_run
+from gridenv.core.errors import RunError
+from gridenv.tasks import registry as task_registry
+from gridenv.tasks.env import EnvParams, GridEnv
+
+State = Any
+SPLIT_KEY = "split"
+"""Setting of every task that names the days its episodes are drawn from."""
+
+
+class Interrupted(Exception):
+    """Training was asked to stop and has saved where it is."""
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        super().__init__(f"interrupted; go on with: gridenv train --resume {' '.join(map(str, runs))}")
+
+
+@dataclass
+class Progress:
+    """A run in training."""
+
+    run: Run
+    state: State
+    update: int = 0
+    """Updates done."""
+    time_s: float = 0.0
+    """Time spent in training, earlier sessions included."""
+    latest: Row = field(default_factory=dict)
+    """Newest row, completed by the newest values of fields that are not in every row."""
+
+
+class Trainer:
+    """Environment, learner and evaluation of a configuration; shared by its seeds, so that they compile once."""
+
+    def __init__(self, config: ExperimentConfig) -> None:
+        self.config = config
+        self.env, self.env_params = task_registry.build(config.task_id, config.task)
+        self.learner = agent_registry.make_learner(config.agent_name, self.env, config.agent)
+        self._validation = build_split(config, config.run.evaluation.training_split)
+        self.total_updates: int = config.agent.total_updates  # type: ignore[attr-defined]
+        self.steps_per_update: int = config.agent.steps_per_update  # type: ignore[attr-defined]
+
+    def begin(self, run: Run) -> Progress:
+        """A run before its first update."""
+        state = self.learner.init(run.seed, self.env_params)
+        # As it would come back from a checkpoint: one compiled program for both.
+        return Progress(run, jax.tree.map(_strong, state))
+
+    def restore(self, run: Run) -> Progress:
+        """A run as its newest checkpoint has it.
+
+        Raises:
+            RunError: if there is no checkpoint, or it is damaged or of another configuration.
+        """
+        update, path = run.last_checkpoint()
+        like = jax.eval_shape(lambda: self.learner.init(run.seed, self.env_params))
+        state = checkpoint.load(path, like, run.identity)
+        rows = run.cut_metrics(update)
+        latest = {k: v for row in rows for k, v in row.items()}
+        return Progress(run, state, update, rows[-1]["time_s"] if rows else 0.0, latest)
+
+    def train(self, group: Sequence[Progress]) -> None:
+        """Train runs to their end: one run, or several side by side that have done the same number of updates.
+
+        Raises:
+            Interrupted: on Ctrl-C or SIGTERM, after saving a checkpoint.
+        """
+        every = self.config.run.checkpoint_every_updates
+        with _stop_requests() as stop, console.training_bar(self._title(group), self.total_updates) as bar:
+            bar.show(group[0].update, group[0].latest)
+            while group[0].update < self.total_updates:
+                rows = self._one_update(group)
+                for progress, row in zip(group, rows, strict=True):
+                    _append(progress.run.metrics_path, row)
+                bar.show(group[0].update, group[0].latest)
+                last = group[0].update == self.total_updates
+                if stop or last or group[0].update % every == 0:
+                    for progress in group:
+                        self._save(progress)
+                if stop and not last:
+                    raise Interrupted([progress.run for progress in group])
+
+    def _title(self, group: Sequence[Progress]) -> str:
+        seeds = ", ".join(str(p.run.seed) for p in group)
+        return f"{self.config.name} seed {seeds}"
+
+    def _one_update(self, group: Sequence[Progress]) -> list[Row]:
+        start_s = time.perf_counter()
+        if len(group) == 1:
+            group[0].state, stacked = self.learner.advance(group[0].state, self.env_params, 1)
+            metrics = [{name: float(values[0]) for name, values in stacked.items()}]
+        else:
+            states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[p.state for p in group])
+            states, stacked = self.learner.advance_seeds(states, self.env_params, 1)
+            for i, progress in enumerate(group):
+                progress.state = jax.tree.map(lambda leaf, i=i: leaf[i], states)
+            metrics = [{name: float(values[i, 0]) for name, values in stacked.items()} for i in range(len(group))]
+        steps_per_s = self.steps_per_update * len(group) / (time.perf_counter() - start_s)
+        return [self._row(p, m, start_s, steps_per_s) for p, m in zip(group, metrics, strict=True)]
+
+    def _row(self, progress: Progress, metrics: Row, start_s: float, steps_per_s: float) -> Row:
+        progress.update += 1
+        row: Row = {"update": progress.update, "steps": progress.update * self.steps_per_update, **metrics}
+        every = self.config.run.evaluation.every_updates
+        if progress.update % every == 0 or progress.update == self.total_updates:
+            row |= self._evaluate(progress.state)
+        progress.time_s += time.perf_counter() - start_s
+        row |= {"time_s": round(progress.time_s, 3), "steps_per_s": round(steps_per_s, 1)}
+        progress.latest |= row
+        return row
+
+    def _evaluate(self, state: State) -> Row:
+        env, params = self._validation
+        split = self.config.run.evaluation.training_split
+        results = run_episodes(env, params, agent_registry.policy_of(self.config.agent_name, state))
+        means = {"return_eur": results.return_eur, "economic_eur": results.economic_eur, "loss_kwh": results.loss_kwh}
+        costs = {f"cost_{name}": results.cost_of(env.cost_names, name) for name in env.cost_names}
+        share = {"v_band_share": results.v_band_share}
+        return {f"{split}/{name}": float(np.mean(values)) for name, values in (means | costs | share).items()}
+
+    def _save(self, progress: Progress) -> None:
+        _sync(progress.run.metrics_path)
+        checkpoint.save(progress.run.checkpoint_path(progress.update), progress.state, progress.run.identity)
+        progress.run.drop_old_checkpoints()
+
+
+def build_split(config: ExperimentConfig, split: str) -> tuple[GridEnv, EnvParams]:
+    """The task of an experiment on other days."""
+    return task_registry.build(config.task_id, config.task.model_copy(update={SPLIT_KEY: split}))
+
+
+def train(config: ExperimentConfig, runs_folder: Path) -> list[Run]:
+    """Train all seeds of an experiment, each in a run directory of its own.
+
+    Raises:
+        ConfigError: if the task cannot be built.
+        Interrupted: on Ctrl-C or SIGTERM, after saving a checkpoint.
+    """
+    trainer = Trainer(config)
+    if config.run.vectorise_seeds:
+        runs = [create_run(config, seed, runs_folder) for seed in config.seeds]
+        trainer.train([trainer.begin(run) for run in runs])
+        return runs
+    runs = []
+    for seed in config.seeds:
+        runs.append(create_run(config, seed, runs_folder))
+        trainer.train([trainer.begin(runs[-1])])
+    return runs
+
+
+def resume(paths: Sequence[Path]) -> list[Run]:
+    """Train runs on from their newest checkpoints; a run that was killed before its first one begins again.
+
+    Raises:
+        RunError: if a folder is no run, or its checkpoint is damaged or of another configuration.
+        Interrupted: on Ctrl-C or SIGTERM, after saving a checkpoint.
+    """
+    runs = [open_run(path) for path in paths]
+    if len({run.config.hash for run in runs}) > 1:
+        raise RunError("runs to resume differ in their configuration; resume them one by one")
+    trainer = Trainer(runs[0].config)
+    for run in runs:
+        if run.checkpoints():
+            progress = trainer.restore(run)
+        else:
+            run.cut_metrics(0)
+            progress = trainer.begin(run)
+        trainer.train([progress])
+    return runs
+
+
+@contextlib.contextmanager
+def _stop_requests() -> Iterator[list[int]]:
+    """A list that fills when the process is asked to stop; a second request stops at once."""
+    requests: list[int] = []
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {s: signal.getsignal(s) for s in signals}
+
+    def note(number: int, frame: Any) -> None:
+        del frame
+        requests.append(number)
+        signal.signal(number, before[number])
+
+    try:
+        for s in signals:
+            signal.signal(s, note)
+        yield requests
+    finally:
+        for s in signals:
+            signal.signal(s, before[s])
+
+
+def _strong(leaf: Any) -> Any:
+    return leaf if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else jnp.asarray(np.asarray(leaf))
+
+
+def _append(path: Path, row: Row) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,5 @@
+"""`python -m gridenv` is the `gridenv` command."""
+
+from gridenv._command import main
+
+main()

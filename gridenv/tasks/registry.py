@@ -1,0 +1,84 @@
+"""The tasks by id. A new task is one new file and one entry here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from gridenv.core.config import Layer, validate
+from gridenv.core.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from gridenv.tasks.env import EnvParams, GridEnv
+
+NAMESPACE = "gridenv/"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskEntry:
+    """Where a task's parts are, as `module:attribute`; they are imported only when asked for."""
+
+    config: str
+    """Frozen pydantic model of the settings; its `split` names the days that episodes are drawn from."""
+    make: str
+    """Function (settings, task id) -> (GridEnv, EnvParams)."""
+    summary: str
+    """One line for `gridenv list`."""
+
+
+TASKS: Mapping[str, TaskEntry] = {
+    "VoltVar-IEEE33-v0": TaskEntry(
+        config="gridenv.tasks.volt_var:VoltVarConfig",
+        make="gridenv.tasks.volt_var:make",
+        summary="reactive power of six PV inverters holds the voltage band of the IEEE 33-bus feeder at least loss",
+    ),
+}
+
+
+def task_id(name: str) -> str:
+    """The registered id of a task, with or without the namespace `gridenv/` in front.
+
+    Raises:
+        ConfigError: if no such task is registered; the message suggests the closest one.
+    """
+    bare = name.removeprefix(NAMESPACE)
+    if bare not in TASKS:
+        raise ConfigError(f"unknown task '{name}'{did_you_mean(bare, TASKS)}")
+    return bare
+
+
+def config_class(name: str) -> type[BaseModel]:
+    """The settings model of a task.
+
+    Raises:
+        ConfigError: if no such task is registered.
+    """
+    loaded: type[BaseModel] = resolve_name(TASKS[task_id(name)].config)
+    return loaded
+
+
+def build(name: str, config: BaseModel) -> "tuple[GridEnv, EnvParams]":
+    """The functional environment of a task and its parameters, from checked settings.
+
+    Raises:
+        ConfigError: if no such task is registered, or settings name things that the network or the data have not.
+    """
+    known = task_id(name)
+    built: tuple[GridEnv, EnvParams] = resolve_name(TASKS[known].make)(config, known)
+    return built
+
+
+def make(name: str, **config_overrides: Any) -> "tuple[GridEnv, EnvParams]":
+    """The functional environment of a task and its parameters.
+
+    Args:
+        name: id such as `VoltVar-IEEE33-v0`; the namespace `gridenv/` may stand in front.
+        config_overrides: settings that differ from the task's defaults.
+
+    Raises:
+        ConfigError: for an unknown id, unknown settings and values that are not allowed; all problems at once.
+    """
+    known = task_id(name)
+    return build(known, validate(config_class(known), Layer(config_overrides), f"task '{known}'"))
