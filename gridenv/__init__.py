@@ -1,0 +1,53 @@
+"""Reinforcement-learning environments of electric distribution grids with exact, batched power flow.
+
+Importing the package registers the Gymnasium ids. Everything heavy is imported when it is first used.
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
+
+from gridenv.adapters.register import register_tasks
+
+if TYPE_CHECKING:
+    from gridenv.network import NetworkSpec as NetworkSpec
+    from gridenv.network import from_pandapower as from_pandapower
+    from gridenv.network import load_network as load_network
+    from gridenv.powerflow import PowerFlow as PowerFlow
+    from gridenv.tasks.env import EnvParams as EnvParams
+    from gridenv.tasks.env import GridEnv as GridEnv
+    from gridenv.tasks.registry import make as make
+
+_LAZY = {
+    "EnvParams": "gridenv.tasks.env:EnvParams",
+    "GridEnv": "gridenv.tasks.env:GridEnv",
+    "NetworkSpec": "gridenv.network:NetworkSpec",
+    "PowerFlow": "gridenv.powerflow:PowerFlow",
+    "from_pandapower": "gridenv.network:from_pandapower",
+    "load_network": "gridenv.network:load_network",
+    "make": "gridenv.tasks.registry:make",
+}
+"""Public names and where they come from."""
+
+__all__ = ["EnvParams", "GridEnv", "NetworkSpec", "PowerFlow", "__version__", "from_pandapower", "load_network", "make"]
+
+try:
+    __version__ = version("gridenv")
+except PackageNotFoundError:  # a checkout on the path that was never installed
+    __version__ = "0+unknown"
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    if name not in _LAZY:
+        raise AttributeError(f"module 'gridenv' has no attribute '{name}'; public names: {', '.join(__all__)}")
+    value = resolve_name(_LAZY[name])
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+register_tasks()

@@ -1,0 +1,132 @@
+"""A task as a `gymnasium.Env`."""
+
+from typing import Any
+
+import gymnasium
+import jax
+import numpy as np
+from gymnasium.error import ResetNeeded
+from gymnasium.spaces import Box
+from jax import numpy as jnp
+from jaxtyping import Float
+
+from gridenv.adapters.actions import checked_action
+from gridenv.adapters.episodes import START_STEP, Episodes
+from gridenv.adapters.program import MIN_ROWS, program
+from gridenv.core.errors import ConfigError
+from gridenv.tasks.env import EnvState, GridEnv
+
+Info = dict[str, Any]
+
+
+class GymEnv(gymnasium.Env[np.ndarray, np.ndarray]):
+    """One environment of a task. Use `gymnasium.make("gridenv/<task id>", **settings)`.
+
+    A step is one compiled call. Infos are documented in docs/environments.md.
+    """
+
+    def __init__(self, task_id: str, *, render_mode: str | None = None, **config: Any) -> None:
+        """Build the task; equal settings share one compiled program.
+
+        Args:
+            task_id: such as `VoltVar-IEEE33-v0`.
+            render_mode: None; there is nothing to draw.
+            config: settings that differ from the task's defaults, such as `split="test"`.
+
+        Raises:
+            ConfigError: for an unknown task, unknown settings and values that are not allowed; all problems at once.
+        """
+        refuse_rendering(task_id, render_mode)
+        self._program = program(task_id, config)
+        self._episodes = Episodes.of(self._program.params)
+        self._layout = self._program.layout_one()
+        self._action_names = self.functional.task.action.names
+        self._state: EnvState | None = None
+        self._is_over = False
+        self.observation_space, self.action_space = spaces(self.functional)
+        self.render_mode = None
+
+    @property
+    def functional(self) -> GridEnv:
+        """The functional environment underneath, with its manifest."""
+        return self._program.env
+
+    @property
+    def cost_names(self) -> tuple[str, ...]:
+        """Names of the entries of `info["cost"]`."""
+        return self.functional.cost_names
+
+    @property
+    def state(self) -> EnvState:
+        """State of the running episode, a pytree: keep it, and set it later to go on from there.
+
+        Setting it leaves the random generator of later resets alone.
+
+        Raises:
+            ResetNeeded: before the first reset.
+        """
+        state: EnvState = jax.tree.map(lambda x: x[0], self._begun())
+        return state
+
+    @state.setter
+    def state(self, state: EnvState) -> None:
+        with self._program.precision():
+            self._state = jax.tree.map(lambda x: jnp.broadcast_to(x, (MIN_ROWS, *jnp.shape(x))), state)
+        self._is_over = int(state.steps) >= self._program.params.steps_per_episode
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Float[np.ndarray, " obs"], Info]:
+        """Begin an episode.
+
+        Args:
+            seed: of the generator that draws episodes.
+            options: `{"day": d}` for a day of the task's split, or `{"start_step": t}` for any scenario step.
+
+        Raises:
+            ConfigError: for unknown options and for days and steps that are not allowed.
+        """
+        super().reset(seed=seed)
+        chosen = self._episodes.chosen(options)
+        start = self._episodes.draw(self.np_random) if chosen is None else int(chosen[0])
+        self._state, observation = self._program.begin(np.full(MIN_ROWS, start, np.int32))
+        self._is_over = False
+        return np.array(np.asarray(observation)[0]), {START_STEP: start, "cost_names": self.cost_names}
+
+    def step(self, action: Float[np.ndarray, " act"]) -> tuple[Float[np.ndarray, " obs"], float, bool, bool, Info]:
+        """One step of the grid.
+
+        Raises:
+            ActionError: for an action of another shape, or with NaN or infinity.
+            ResetNeeded: before the first reset and after the end of an episode.
+        """
+        state = self._begun()
+        if self._is_over:
+            raise ResetNeeded(f"{self.functional.id}: step after the end of the episode; call reset() first")
+        assert self.action_space.shape is not None
+        checked = checked_action(action, self.action_space.shape, self._action_names, self.functional.id)
+        self._state, packed = self._program.step_one(state, checked)
+        observation, reward, terminated, truncated, info = self._layout.unpack(packed)
+        info["cost_names"] = self.cost_names
+        self._is_over = terminated or truncated
+        return observation, reward, terminated, truncated, info
+
+    def _begun(self) -> EnvState:
+        if self._state is None:
+            raise ResetNeeded(f"{self.functional.id}: no episode has begun; call reset() first")
+        return self._state
+
+
+def spaces(env: GridEnv) -> tuple[Box, Box]:
+    """Observation and action space of a functional environment: float32, finite bounds."""
+    return Box(*env.observation_bounds, dtype=np.float32), Box(*env.action_bounds, dtype=np.float32)
+
+
+def refuse_rendering(task_id: str, render_mode: str | None) -> None:
+    """Say that there is nothing to draw.
+
+    Raises:
+        ConfigError: if a render mode is given.
+    """
+    if render_mode is not None:
+        raise ConfigError(f"{task_id}: render_mode is '{render_mode}'; allowed: None, nothing is drawn; leave it out")

@@ -1,0 +1,162 @@
+"""What the Gymnasium adapters compile: a task built once, its step for a batch, and one transfer for all results."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any
+
+import jax
+import numpy as np
+from jax import Array, lax
+from jax import numpy as jnp
+from jaxtyping import Bool, Float, Int
+from pydantic import BaseModel
+
+from gridenv.adapters.packing import Layout, Packed, pack
+from gridenv.core.config import Layer, validate
+from gridenv.tasks import registry
+from gridenv.tasks.env import EnvParams, EnvState, GridEnv
+
+MIN_ROWS = 2
+"""Smallest batch that is computed. XLA multiplies a single row with another kernel, which rounds differently; with
+two rows an environment by itself gives the very numbers that it gives in a batch."""
+_ONE_MATMUL_KERNEL = {"xla_cpu_experimental_ynn_fusion_type": ""}
+"""One matrix-product kernel for all batch sizes on the CPU, so that results do not depend on the batch size."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A task that was built, with its compiled functions; one for equal settings."""
+
+    env: GridEnv
+    params: EnvParams
+    is_float64: bool
+
+    def precision(self) -> AbstractContextManager[Any]:
+        """A context in which JAX can hold the task's type."""
+        return jax.enable_x64(True) if self.is_float64 else nullcontext()
+
+    def begin(self, starts: Int[np.ndarray, " row"]) -> tuple[EnvState, Float[Array, "row obs"]]:
+        """State and first observation of episodes at given scenario steps; at least `MIN_ROWS` of them."""
+        with self.precision():
+            begun: tuple[EnvState, Array] = _compiled(_begin)(self.env, starts, self.params)
+            return begun
+
+    def renew(
+        self, mask: Bool[np.ndarray, " row"], starts: Int[np.ndarray, " row"], state: EnvState, observation: Array
+    ) -> tuple[EnvState, Float[Array, "row obs"]]:
+        """New episodes where `mask` is set, the given state and observation elsewhere."""
+        with self.precision():
+            renewed: tuple[EnvState, Array] = _compiled(_renew)(self.env, mask, starts, state, observation, self.params)
+            return renewed
+
+    def step(self, state: EnvState, action: Float[np.ndarray, "env act"]) -> tuple[EnvState, Array, Packed]:
+        """State and observation of all rows, and (reward, terminated, truncated, info) of each environment, packed."""
+        with self.precision():
+            stepped: tuple[EnvState, Array, Packed] = _compiled(_step)(self.env, state, action, self.params)
+            return stepped
+
+    def step_one(self, state: EnvState, action: Float[np.ndarray, " act"]) -> tuple[EnvState, Packed]:
+        """State, and (observation, reward, terminated, truncated, info) of one environment, packed."""
+        with self.precision():
+            stepped: tuple[EnvState, Packed] = _compiled(_step_one)(self.env, state, action, self.params)
+            return stepped
+
+    def layout(self, num_envs: int) -> Layout:
+        """How `step` packs its results."""
+        return self._layout(_step_results, (num_envs, self.env.n_action))
+
+    def layout_one(self) -> Layout:
+        """How `step_one` packs its results."""
+        return self._layout(_step_one_results, (self.env.n_action,))
+
+    def _layout(self, function: Callable[..., Any], action_shape: tuple[int, ...]) -> Layout:
+        rows = max(MIN_ROWS, *action_shape[:-1]) if len(action_shape) > 1 else MIN_ROWS
+        with self.precision():
+            state, _ = jax.eval_shape(
+                lambda starts: _begin(self.env, starts, self.params), jax.ShapeDtypeStruct((rows,), jnp.int32)
+            )
+            action = jax.ShapeDtypeStruct(action_shape, jnp.float32)
+            results = jax.eval_shape(lambda s, a: function(self.env, s, a, self.params)[-1], state, action)
+        return Layout.of(results)
+
+
+def program(task_id: str, config: dict[str, Any]) -> Program:
+    """The program of a task with settings that differ from its defaults.
+
+    Raises:
+        ConfigError: for an unknown task, unknown settings and values that are not allowed; all problems at once.
+    """
+    known = registry.task_id(task_id)
+    return _program(known, validate(registry.config_class(known), Layer(config), f"task '{known}'"))
+
+
+@lru_cache(maxsize=8)
+def _program(task_id: str, config: BaseModel) -> Program:
+    is_float64 = getattr(config, "dtype", None) == "float64"
+    with jax.enable_x64(True) if is_float64 else nullcontext():
+        env, params = registry.build(task_id, config)
+    return Program(env, params, is_float64)
+
+
+@cache
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    return jax.jit(function, static_argnames="env", compiler_options=_compiler_options())
+
+
+@cache
+def _compiler_options() -> dict[str, Any]:
+    """Options that keep results independent of the batch size, where this version of XLA knows them."""
+    try:
+        jax.jit(lambda x: x + 1, compiler_options=dict(_ONE_MATMUL_KERNEL))(np.float32(0.0))
+    except (jax.errors.JaxRuntimeError, ValueError):
+        return {}
+    return dict(_ONE_MATMUL_KERNEL)
+
+
+def _begin(env: GridEnv, starts: Array, params: EnvParams) -> tuple[EnvState, Array]:
+    observation, state = env.reset_at(starts, params)
+    return state, _in_space(env, observation)
+
+
+def _renew(
+    env: GridEnv, mask: Array, starts: Array, state: EnvState, observation: Array, params: EnvParams
+) -> tuple[EnvState, Array]:
+    def where(new: Array, old: Array) -> Array:
+        return jnp.where(mask.reshape(mask.shape + (1,) * (new.ndim - 1)), new, old)
+
+    renewed: tuple[EnvState, Array] = jax.tree.map(where, _begin(env, starts, params), (state, observation))
+    return renewed
+
+
+def _step(env: GridEnv, state: EnvState, action: Array, params: EnvParams) -> tuple[EnvState, Array, Packed]:
+    state, observation, results = _step_results(env, state, action, params)
+    return state, observation, pack(results)
+
+
+def _step_one(env: GridEnv, state: EnvState, action: Array, params: EnvParams) -> tuple[EnvState, Packed]:
+    state, results = _step_one_results(env, state, action, params)
+    return state, pack(results)
+
+
+def _step_results(env: GridEnv, state: EnvState, action: Array, params: EnvParams) -> tuple[EnvState, Array, Any]:
+    num_envs = action.shape[0]
+    rows = state.steps.shape[0]
+    if rows > num_envs:
+        action = jnp.concatenate([action, jnp.broadcast_to(action[-1], (rows - num_envs, action.shape[1]))])
+    # Without the barriers XLA would find out that some rows are copies, and compute one row after all.
+    action = lax.optimization_barrier(action)
+    observation, state, *results = env.step(None, state, action, params)
+    state, observation, results = lax.optimization_barrier((state, _in_space(env, observation), results))
+    return state, observation, jax.tree.map(lambda x: x[:num_envs], tuple(results))
+
+
+def _step_one_results(env: GridEnv, state: EnvState, action: Array, params: EnvParams) -> tuple[EnvState, Any]:
+    state, observation, results = _step_results(env, state, action[None], params)
+    return state, jax.tree.map(lambda x: x[0], (observation, *results))
+
+
+def _in_space(env: GridEnv, observation: Array) -> Float[Array, "row obs"]:
+    """The observation as float32; a float64 task's rounding must not leave the bounds."""
+    return observation.astype(jnp.float32).clip(*env.observation_bounds)

@@ -1,0 +1,212 @@
+"""A batch of one task as a `gymnasium.vector.VectorEnv`: one compiled call for a step of all environments."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from gymnasium.error import ResetNeeded
+from gymnasium.utils import seeding
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from jax import Array
+from jaxtyping import Bool, Float, Int
+
+from gridenv.adapters.actions import checked_action
+from gridenv.adapters.episodes import START_STEP, Episodes
+from gridenv.adapters.gym_env import refuse_rendering, spaces
+from gridenv.adapters.infos import Values, labelled, masked, repeated, rows_where
+from gridenv.adapters.program import MIN_ROWS, program
+from gridenv.adapters.vector_options import (
+    RESET_MASK,
+    parse_autoreset_mode,
+    parse_num_envs,
+    parse_reset_mask,
+    parse_seeds,
+)
+from gridenv.tasks.env import EnvState, GridEnv
+
+Info = dict[str, Any]
+
+
+class GridVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
+    """Environments of one task that step together. Use `gymnasium.make_vec("gridenv/<task id>", num_envs=n)`.
+
+    Environment i draws its episodes as a `GymEnv` with its seed does, and returns the same numbers.
+    Infos and autoreset modes are documented in docs/environments.md.
+    """
+
+    def __init__(
+        self,
+        task_id: str,
+        num_envs: int = 1,
+        *,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
+        render_mode: str | None = None,
+        **config: Any,
+    ) -> None:
+        """Build the task; equal settings share one compiled program.
+
+        Args:
+            task_id: such as `VoltVar-IEEE33-v0`.
+            num_envs: number of environments.
+            autoreset_mode: what happens to environments whose episode has ended: `SAME_STEP` begins the next one at
+                once, `NEXT_STEP` in the next step, `DISABLED` leaves it to `reset(options={"reset_mask": mask})`.
+            render_mode: None; there is nothing to draw.
+            config: settings that differ from the task's defaults, such as `split="test"`.
+
+        Raises:
+            ConfigError: for an unknown task or mode, unknown settings and values that are not allowed.
+        """
+        refuse_rendering(task_id, render_mode)
+        self.num_envs = num_envs = parse_num_envs(num_envs)
+        self.autoreset_mode = parse_autoreset_mode(autoreset_mode)
+        self.metadata = {"render_modes": [], "autoreset_mode": self.autoreset_mode}
+        self.render_mode = None
+        self._program = program(task_id, config)
+        self._episodes = Episodes.of(self._program.params)
+        self._layout = self._program.layout(num_envs)
+        self._action_names = self.functional.task.action.names
+        self._cost_names = repeated(self.functional.cost_names, num_envs)
+        self._generators: list[np.random.Generator | None] = [None] * num_envs
+        self._seeds: list[int | None] = [None] * num_envs
+        self._state: EnvState | None = None
+        self._observation: Array | None = None
+        self._finished = np.zeros(num_envs, np.bool_)
+        self.single_observation_space, self.single_action_space = spaces(self.functional)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+
+    @property
+    def functional(self) -> GridEnv:
+        """The functional environment underneath, with its manifest."""
+        return self._program.env
+
+    @property
+    def cost_names(self) -> tuple[str, ...]:
+        """Names of the entries of `info["cost"]`."""
+        return self.functional.cost_names
+
+    @property
+    def state(self) -> EnvState:
+        """State of all running episodes, a pytree with the environments in front.
+
+        Raises:
+            ResetNeeded: before the first reset.
+        """
+        state: EnvState = jax.tree.map(lambda x: x[: self.num_envs], self._begun()[0])
+        return state
+
+    @property
+    def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override,misc]
+        """The generators that draw the episodes, one for each environment."""
+        return tuple(self._generator(i) for i in range(self.num_envs))
+
+    @property
+    def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override]
+        """The seeds of the generators."""
+        self.np_random  # noqa: B018  (makes those that are missing)
+        return tuple(seed for seed in self._seeds if seed is not None)
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Float[np.ndarray, "env obs"], Info]:
+        """Begin episodes, in all environments or in those of a mask.
+
+        Args:
+            seed: `s` seeds environment i with s + i; a list holds one seed for each; None goes on drawing.
+            options: `day` or `start_step` (one, or one for each environment) and `reset_mask` (which environments).
+
+        Raises:
+            ConfigError: for unknown options and for seeds, days, steps and masks that are not allowed.
+            ResetNeeded: if the first reset leaves environments out.
+        """
+        mask = parse_reset_mask(options, self.num_envs)
+        chosen = self._episodes.chosen(options, self.num_envs, also_known=(RESET_MASK,))
+        for i, new in enumerate(parse_seeds(seed, self.num_envs)):
+            if new is not None and mask[i]:
+                self._generators[i], self._seeds[i] = seeding.np_random(new)
+        if self._state is None and not mask.all():
+            raise ResetNeeded(f"{self.functional.id}: the first reset must be of all environments; leave the mask out")
+        starts = self._begin(mask, chosen)
+        self._finished[mask] = False
+        info = labelled({START_STEP: starts, "cost_names": self._cost_names.copy()}, mask)
+        return self._host_observation(), info
+
+    def step(
+        self, actions: Float[np.ndarray, "env act"]
+    ) -> tuple[
+        Float[np.ndarray, "env obs"],
+        Float[np.ndarray, " env"],
+        Bool[np.ndarray, " env"],
+        Bool[np.ndarray, " env"],
+        Info,
+    ]:
+        """One step of all environments.
+
+        Raises:
+            ActionError: for actions of another shape, or with NaN or infinity.
+            ResetNeeded: before the first reset; with `DISABLED` also if an environment's episode has ended.
+        """
+        state, _ = self._begun()
+        if self.autoreset_mode == AutoresetMode.DISABLED and self._finished.any():
+            raise ResetNeeded(
+                f"{self.functional.id}: the episodes of environments {np.flatnonzero(self._finished).tolist()} have "
+                "ended; reset them first with options={'reset_mask': mask}"
+            )
+        shape = (self.num_envs, self.functional.n_action)
+        checked = checked_action(actions, shape, self._action_names, self.functional.id)
+        self._state, self._observation, packed = self._program.step(state, checked)
+        reward, terminated, truncated, values = self._layout.unpack(packed)
+        values["cost_names"] = self._cost_names.copy()
+        info = labelled(values, np.ones(self.num_envs, np.bool_))
+        if self.autoreset_mode == AutoresetMode.NEXT_STEP and self._finished.any():
+            begun = self._finished
+            for result in (reward, terminated, truncated):
+                result[begun] = 0
+            stepped = {name: value for name, value in values.items() if name != "cost_names"}
+            info |= labelled(masked(stepped, ~begun), ~begun) | labelled({START_STEP: self._begin(begun)}, begun)
+        self._finished = terminated | truncated
+        if self.autoreset_mode == AutoresetMode.SAME_STEP and self._finished.any():
+            info |= self._begin_at_once(values)
+        return self._host_observation(), reward.astype(np.float64), terminated, truncated, info
+
+    def _begin_at_once(self, values: Values) -> Info:
+        """Begin the next episode where one has ended; what this adds to the infos of the step."""
+        ended = self._finished
+        final = {"final_obs": rows_where(ended, self._host_observation()), "final_info": masked(values, ended)}
+        return labelled(final | {START_STEP: self._begin(ended)}, ended)
+
+    def _begin(
+        self, mask: Bool[np.ndarray, " env"], chosen: Int[np.ndarray, " env"] | None = None
+    ) -> Int[np.ndarray, " env"]:
+        """Begin episodes where `mask` is set; their first steps, 0 elsewhere."""
+        starts = np.zeros(self.num_envs, np.int32)
+        if chosen is None:
+            starts[mask] = [self._episodes.draw(self._generator(int(i))) for i in np.flatnonzero(mask)]
+        else:
+            starts[mask] = chosen[mask]
+        spare = (0, max(MIN_ROWS - self.num_envs, 0))
+        padded = np.pad(starts, spare, mode="edge")
+        if mask.all() or self._state is None or self._observation is None:
+            self._state, self._observation = self._program.begin(padded)
+        else:
+            self._state, self._observation = self._program.renew(
+                np.pad(mask, spare, mode="edge"), padded, self._state, self._observation
+            )
+        return starts
+
+    def _generator(self, i: int) -> np.random.Generator:
+        generator = self._generators[i]
+        if generator is None:
+            generator, self._seeds[i] = seeding.np_random()
+            self._generators[i] = generator
+        return generator
+
+    def _host_observation(self) -> Float[np.ndarray, "env obs"]:
+        return np.array(np.asarray(self._begun()[1])[: self.num_envs])
+
+    def _begun(self) -> tuple[EnvState, Array]:
+        if self._state is None or self._observation is None:
+            raise ResetNeeded(f"{self.functional.id}: no episode has begun; call reset() first")
+        return self._state, self._observation
