@@ -22,6 +22,8 @@ class PvParams:
     """Direct-current rating in the row of the series that drives the unit."""
     s_rated_kva: Float[Array, " unit"]
     """Apparent-power rating."""
+    q_max_kvar: Float[Array, " unit"]
+    """Reactive-power capability, either sign, however little the sun shines."""
     bus: Int[Array, " unit"]
     """Position of each unit's bus in the output voltages."""
 
@@ -30,6 +32,7 @@ def init(
     series_names: Sequence[str],
     p_dc_kw: np.ndarray,
     s_rated_kva: np.ndarray,
+    q_max_kvar: np.ndarray,
     series: Sequence[str],
     bus: Sequence[int],
     dtype: str = "float32",
@@ -38,6 +41,7 @@ def init(
     return PvParams(
         p_weight_kw=spread_ratings(series_names, p_dc_kw, series, dtype),
         s_rated_kva=jnp.asarray(s_rated_kva, dtype),
+        q_max_kvar=jnp.asarray(q_max_kvar, dtype),
         bus=jnp.asarray(bus, "int32"),
     )
 
@@ -50,9 +54,10 @@ def available_kw(params: PvParams, series: Float[Array, "*batch series"]) -> Flo
 def q_available_kvar(params: PvParams, p_kw: Float[Array, "*batch unit"]) -> Float[Array, "*batch unit"]:
     """Largest reactive power, either sign, beside the active power `p_kw`.
 
-    Source: IEEE 1547-2018 clause 5.2, apparent-power circle; active-power priority.
+    Source: IEEE 1547-2018 clause 5.2: capability within the apparent-power circle; active power has priority.
     """
-    return jnp.sqrt(jnp.maximum(params.s_rated_kva**2 - p_kw**2, _MIN_Q_KVAR**2))
+    circle = jnp.sqrt(jnp.maximum(params.s_rated_kva**2 - p_kw**2, _MIN_Q_KVAR**2))
+    return jnp.minimum(circle, params.q_max_kvar)
 
 
 def project(

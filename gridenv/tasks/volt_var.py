@@ -65,26 +65,29 @@ class VoltVarConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     network: str = "ieee33"
-    source_v_pu: PositiveFloat = 1.02
+    source_v_pu: PositiveFloat = 1.01
     """Voltage of the substation, pu. Assumed: set a little high, as for a feeder with long branches."""
-    load_scale: PositiveFloat = 4.0
+    load_scale: PositiveFloat = 3.5
     """Factor on the network's own loads. SimBench profiles are relative to connected power and average 0.06 to 0.35,
-    so a factor of 4 gives the published peak on a winter evening."""
+    so a factor of 3.5 gives the published peak on a winter evening."""
     load_profiles: tuple[str, ...] = ("H0-A", "H0-B", "H0-C", "H0-G", "G0-A", "L2-A")
     """SimBench load profiles, dealt to the loads in turn: homes, a business, a farm."""
     inverters: tuple[InverterConfig, ...] = tuple(
         InverterConfig(bus=bus, p_dc_kw=p_dc_kw, profile=profile)
         for bus, p_dc_kw, profile in (
-            ("10", 4000.0, "PV1"),
-            ("18", 3500.0, "PV3"),
+            ("10", 2000.0, "PV1"),
+            ("18", 3000.0, "PV3"),
             ("21", 1000.0, "PV5"),
-            ("24", 1000.0, "PV6"),
-            ("27", 2000.0, "PV7"),
+            ("24", 2000.0, "PV6"),
+            ("27", 3000.0, "PV7"),
             ("31", 1000.0, "PV8"),
         )
     )
     s_over_p_dc: PositiveFloat = 1.1
     """Apparent-power rating of an inverter as a multiple of its module rating."""
+    q_max_over_s: float = Field(default=0.44, gt=0.0, le=1.0)
+    """Reactive capability as a share of the apparent-power rating, either sign. Source: IEEE Std 1547-2018 table 7,
+    category B."""
     line_rating_a: PositiveFloat = 400.0
     """Rating of lines that have none of their own. Assumed: Baran and Wu publish none."""
     price_zone: str = "Netherlands"
@@ -108,6 +111,8 @@ def make(config: VoltVarConfig, task_id: str) -> tuple[GridEnv, EnvParams]:
         ConfigError: for buses or profiles that do not exist; all problems at once.
     """
     network = _network(config)
+    p_dc_kw = np.array([i.p_dc_kw for i in config.inverters])
+    s_rated_kva = p_dc_kw * config.s_over_p_dc
     scenario = build_scenario(_series(config), config.price_zone)
     power_flow = PowerFlow(network, config.dtype)
     model = GridModel(
@@ -115,8 +120,9 @@ def make(config: VoltVarConfig, task_id: str) -> tuple[GridEnv, EnvParams]:
         loads=_loads(config, network, scenario),
         pv=pv.init(
             scenario.names,
-            np.array([i.p_dc_kw for i in config.inverters]),
-            np.array([i.p_dc_kw for i in config.inverters]) * config.s_over_p_dc,
+            p_dc_kw,
+            s_rated_kva,
+            s_rated_kva * config.q_max_over_s,
             [i.profile for i in config.inverters],
             [power_flow.node_names.index(i.bus) for i in config.inverters],
             config.dtype,
