@@ -1,0 +1,129 @@
+"""The reference controllers against independent tools: pandapower for the droop curve, a global optimiser for dispatch."""
+
+import jax
+import numpy as np
+import pandapower as pp
+import pandapower.networks as pn
+import pytest
+from jax import numpy as jnp
+from scipy.optimize import differential_evolution
+
+from agents.optimal_dispatch import OptimalDispatch
+from agents.rules import DoNothing, VoltVarDroop, equilibrium
+from gridenv.devices.volt_var_curve import VoltVarCurve, q_request_share
+from gridenv.exogenous.scenario import sample
+from gridenv.sim.state import Command
+from gridenv.sim.step import inject
+from gridenv.tasks.env import EnvParams, GridEnv
+from gridenv.tasks.registry import make
+from gridenv.tasks.volt_var import VoltVarConfig
+
+KW_PER_MW = 1000.0
+# A winter evening, a summer noon, a spring morning.
+STEPS = jnp.array([13 * 96 + 74, 170 * 96 + 50, 110 * 96 + 34])
+
+
+@pytest.fixture(scope="module")
+def task() -> tuple[GridEnv, EnvParams]:
+    return make("VoltVar-IEEE33-v0")
+
+
+def test_volt_var_curve_has_the_corners_of_category_b() -> None:
+    # IEEE 1547-2018 table 8, category B.
+    v_pu = jnp.array([0.80, 0.92, 0.95, 0.98, 1.00, 1.02, 1.05, 1.08, 1.20])
+    expected = [0.44, 0.44, 0.22, 0.0, 0.0, 0.0, -0.22, -0.44, -0.44]
+    np.testing.assert_allclose(q_request_share(VoltVarCurve(), v_pu), expected, atol=1e-6)
+
+
+def test_droop_is_in_equilibrium_with_the_power_flow_of_pandapower(task) -> None:
+    env, params = task
+    model, config = params.model, VoltVarConfig()
+    _, state = env.reset_at(STEPS, params)
+    q_kvar, limit_kvar, settled = equilibrium(model, VoltVarCurve(), STEPS, state.grid.slot_voltage)
+    assert np.all(settled)
+    series = sample(model.scenario, STEPS)
+    for i in range(len(STEPS)):
+        v_pu = _pandapower_voltages(config, model, series[i], np.asarray(q_kvar[i]))
+        asked = np.interp(v_pu, [0.92, 0.98, 1.02, 1.08], [0.44, 0.0, 0.0, -0.44]) * model.pv.s_rated_kva
+        expected = np.clip(asked, -limit_kvar[i], limit_kvar[i])
+        np.testing.assert_allclose(q_kvar[i], expected, atol=1e-3 * float(model.pv.s_rated_kva.max()))
+    assert np.abs(q_kvar).max() > 100.0
+
+
+def _pandapower_voltages(config: VoltVarConfig, model, series, q_kvar) -> np.ndarray:
+    net = pn.case33bw()
+    net.ext_grid.vm_pu = config.source_v_pu
+    injections = inject(model, series, Command(pv_q_kvar=jnp.asarray(q_kvar)))
+    p_mw, q_mvar = np.asarray(injections.p_kw) / KW_PER_MW, np.asarray(injections.q_kvar) / KW_PER_MW
+    n_load = len(net.load)
+    net.load.p_mw, net.load.q_mvar = -p_mw[:n_load], -q_mvar[:n_load]
+    buses = [int(inverter.bus) - 1 for inverter in config.inverters]
+    for bus, p, q in zip(buses, p_mw[n_load:], q_mvar[n_load:], strict=True):
+        pp.create_sgen(net, bus, p, q)
+    pp.runpp(net, numba=False)
+    return net.res_bus.vm_pu.to_numpy()[buses]
+
+
+def test_optimal_dispatch_is_not_beaten_by_a_global_optimiser(task) -> None:
+    env, params = task
+    observation, state = env.reset_at(STEPS, params)
+    action = OptimalDispatch(env).act(params, state, observation)
+    reward = np.asarray(env.step(None, state, action, params)[2])
+    droop = VoltVarDroop().act(params, state, observation)
+    droop_reward = np.asarray(env.step(None, state, droop, params)[2])
+    for i, start in enumerate(STEPS):
+        best = _differential_evolution(env, params, start)
+        # Within 1 % of what there is to gain over the droop curve, or of the cost itself where droop is optimal.
+        slack = 0.01 * max(best - droop_reward[i], 0.1 * abs(best))
+        assert reward[i] >= best - slack
+
+
+def _differential_evolution(env: GridEnv, params: EnvParams, start) -> float:
+    population = 60
+    _, state = env.reset_at(jnp.full(population, start), params)
+
+    @jax.jit
+    def rewards(actions):
+        return env.step(None, state, actions, params)[2]
+
+    def cost(x: np.ndarray) -> np.ndarray:
+        actions = np.zeros((population, env.n_action), np.float32)
+        actions[: x.shape[1]] = x.T
+        return -np.asarray(rewards(actions))[: x.shape[1]]
+
+    found = differential_evolution(
+        cost,
+        [(-1.0, 1.0)] * env.n_action,
+        popsize=population // env.n_action,
+        maxiter=150,
+        vectorized=True,
+        updating="deferred",
+        polish=False,
+        rng=np.random.default_rng(0),
+    )
+    return -float(found.fun)
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_oracle_beats_droop_beats_nothing_on_every_split(split: str) -> None:
+    env, params = make("VoltVar-IEEE33-v0", split=split)
+    steps = (params.starts[::8, None] + jnp.arange(0, 96, 12)).reshape(-1)
+    observation, state = env.reset_at(steps, params)
+    total = [
+        float(jnp.sum(env.step(None, state, c.act(params, state, observation), params)[2]))
+        for c in (DoNothing(), VoltVarDroop(), OptimalDispatch(env, rounds=60))
+    ]
+    assert total[0] < total[1] < total[2] < 0.0
+
+
+def test_task_is_sized_so_that_the_score_means_something() -> None:
+    env, params = make("VoltVar-IEEE33-v0", split="test")
+    steps = (params.starts[:, None] + jnp.arange(96)).reshape(-1)[::5]
+    observation, state = env.reset_at(steps, params)
+    v_idle = env.advance(state, DoNothing().act(params, state, observation), params).output.v_pu
+    v_droop = env.advance(state, VoltVarDroop().act(params, state, observation), params).output.v_pu
+    over, under = np.mean(v_idle > 1.05), np.mean(v_idle < 0.95)
+    assert over + under >= 0.10
+    assert over >= 0.01
+    assert under >= 0.01
+    assert 0.01 <= np.mean((v_droop > 1.05) | (v_droop < 0.95)) <= 0.05
