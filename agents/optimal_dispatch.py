@@ -1,6 +1,6 @@
 """Upper reference: the reactive dispatch that maximises each step's own reward, knowing the step perfectly.
 
-The reward of a step is minimised over the box of actions by gradients through the exact power flow. Voltage limits
+The reward of a step is maximised over the box of actions by gradients through the exact power flow. Voltage limits
 enter as smoothed hinges whose width shrinks; every candidate is scored with the exact reward and the best is kept,
 so the result can only be too low, never too high, as an upper reference.
 """
@@ -15,6 +15,9 @@ from jaxtyping import Float
 
 from agents.rules import VoltVarDroop
 from gridenv.tasks.env import EnvParams, EnvState, GridEnv
+
+_Search = tuple[Array, optax.OptState, Array, Array]
+"""Present action, optimiser memory, best action and its reward."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class OptimalDispatch:
             reward = self._reward(params, state, action)
             return -jnp.sum(reward), reward
 
-        def body(carry, _):
+        def body(carry: _Search, _: None) -> tuple[_Search, None]:
             action, memory, best, best_reward = carry
             gradient, reward = jax.grad(total, has_aux=True)(action)
             better = reward > best_reward

@@ -8,7 +8,7 @@ from jax import numpy as jnp
 from jaxtyping import Bool, Float, Int
 
 from gridenv.devices import pv
-from gridenv.devices.volt_var_curve import VoltVarCurve, q_request_share
+from gridenv.devices.volt_var_curve import CATEGORY_B, VoltVarCurve, q_request_share
 from gridenv.exogenous.scenario import sample
 from gridenv.powerflow import dense, flows
 from gridenv.sim.model import GridModel
@@ -43,7 +43,7 @@ class VoltVarDroop:
     within seconds; it is not fed the voltage of the step before.
     """
 
-    curve: VoltVarCurve = VoltVarCurve()
+    curve: VoltVarCurve = CATEGORY_B
     name: str = "rule"
 
     def act(

@@ -20,6 +20,7 @@ from gridenv.core.random import stream
 from gridenv.tasks.env import EnvParams, EnvState, GridEnv
 
 Metrics = dict[str, Array]
+_Carry = tuple[ActorCritic, optax.OptState]
 
 
 class LearnerState(NamedTuple):
@@ -158,14 +159,14 @@ class PPO:
         n_sample, n_part = self.config.steps_per_update, self.config.minibatches
         size = n_sample // n_part
 
-        def one_minibatch(carry, rows: Int[Array, " sample"]):
+        def one_minibatch(carry: _Carry, rows: Int[Array, " sample"]) -> tuple[_Carry, Metrics]:
             params, optimiser = carry
             part = jax.tree.map(lambda x: x[rows], batch)
             gradients, metrics = jax.grad(_loss, has_aux=True)(params, part, self.config)
             updates, optimiser = self.optimiser.update(gradients, optimiser, params)
             return (optax.apply_updates(params, updates), optimiser), metrics
 
-        def one_epoch(carry, key: Array):
+        def one_epoch(carry: _Carry, key: Array) -> tuple[_Carry, Metrics]:
             rows = jax.random.permutation(key, n_sample)[: n_part * size].reshape(n_part, size)
             return lax.scan(one_minibatch, carry, rows)
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import jax
@@ -75,7 +76,7 @@ def entropy(log_std: Float[Array, " act"]) -> Float[Array, ""]:
 
 def _init_mlp(key: Array, sizes: Sequence[int], last_gain: float) -> tuple[Layer, ...]:
     layers = []
-    for i, (inputs, outputs) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for i, (inputs, outputs) in enumerate(pairwise(sizes)):
         gain = last_gain if i == len(sizes) - 2 else _HIDDEN_GAIN
         weight = jax.nn.initializers.orthogonal(gain)(jax.random.fold_in(key, i), (inputs, outputs))
         layers.append(Layer(weight, jnp.zeros(outputs)))

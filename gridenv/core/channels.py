@@ -93,4 +93,8 @@ def _problems(c: Channel) -> list[str]:
 
 
 def _repeated(names: tuple[str, ...]) -> list[str]:
-    return [f"channel '{n}' appears {names.count(n)} times; names must be unique" for n in sorted(set(names)) if names.count(n) > 1]
+    return [
+        f"channel '{n}' appears {names.count(n)} times; names must be unique"
+        for n in sorted(set(names))
+        if names.count(n) > 1
+    ]

@@ -26,6 +26,10 @@ class VoltVarCurve:
         return max((q[i] - q[i + 1]) / (v[i + 1] - v[i]) for i in range(3))
 
 
+CATEGORY_B = VoltVarCurve()
+"""Default settings of category B."""
+
+
 def q_request_share(curve: VoltVarCurve, v_pu: Float[Array, "*batch unit"]) -> Float[Array, "*batch unit"]:
     """Reactive power that the curve asks for, share of the apparent-power rating; constant beyond V1 and V4."""
     return jnp.interp(v_pu, jnp.asarray(curve.v_pu, v_pu.dtype), jnp.asarray(curve.q_share, v_pu.dtype))

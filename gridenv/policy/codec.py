@@ -21,7 +21,12 @@ class Codec:
     @classmethod
     def of(cls, channels: ChannelSet) -> "Codec":
         """The codec of a channel set."""
-        columns = ([c.low for c in channels], [c.high for c in channels], [c.offset for c in channels], [c.scale for c in channels])
+        columns = (
+            [c.low for c in channels],
+            [c.high for c in channels],
+            [c.offset for c in channels],
+            [c.scale for c in channels],
+        )
         return cls(*(np.asarray(column, np.float32) for column in columns))
 
     @property

@@ -50,7 +50,7 @@ class _Loop(NamedTuple):
     x: Float[Array, "sample two_slot"]
     change: Float[Array, " sample"]
     iterations: Int[Array, " sample"]
-    count: Int[Array, ""]
+    rounds: Int[Array, ""]
 
 
 def slot_power_pu(flow: FlowArrays, power: Float[Array, "*batch injection"]) -> Float[Array, "*batch slot"]:
@@ -114,7 +114,7 @@ def _advance(flow: FlowArrays, p_pu: Array, q_pu: Array, tolerance: float, loop:
     x = _step(flow, p_pu, q_pu, loop.x)
     change = jnp.max(jnp.abs(x - loop.x), axis=-1)
     pending = ~(loop.change <= tolerance)
-    return _Loop(x, change, loop.iterations + pending, loop.count + 1)
+    return _Loop(x, change, loop.iterations + pending, loop.rounds + 1)
 
 
 def _iterate(
@@ -136,7 +136,7 @@ def _iterate(
 
 def _run(flow: FlowArrays, p_pu: Array, q_pu: Array, tolerance: float, limit: int, loop: _Loop) -> _Loop:
     def unfinished(loop: _Loop) -> Array:
-        return (loop.count < limit) & ~jnp.all(loop.change <= tolerance)
+        return (loop.rounds < limit) & ~jnp.all(loop.change <= tolerance)
 
     return lax.while_loop(unfinished, partial(_advance, flow, p_pu, q_pu, tolerance), loop)
 
@@ -154,7 +154,7 @@ def _run_pending(
         x, p, q = (a.at[rows].get(mode="fill", fill_value=0.0) for a in (whole.x, p_pu, q_pu))
         change = whole.change.at[rows].get(mode="fill", fill_value=0.0)
         iterations = whole.iterations.at[rows].get(mode="fill", fill_value=0)
-        part = _run(flow, p, q, tolerance, max_iterations, _Loop(x, change, iterations, whole.count))
+        part = _run(flow, p, q, tolerance, max_iterations, _Loop(x, change, iterations, whole.rounds))
         whole = whole._replace(
             x=whole.x.at[rows].set(part.x, mode="drop"),
             change=whole.change.at[rows].set(part.change, mode="drop"),

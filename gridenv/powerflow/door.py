@@ -135,13 +135,14 @@ class PowerFlow:
 
     def _cast(self, p_kw: ArrayLike, q_kvar: ArrayLike) -> tuple[Any, Any]:
         """Both in the solver's type and of one shape; arrays on the host stay there until they are needed."""
-        pair = tuple(
+        p, q = (
             value.astype(self.dtype) if isinstance(value, Array) else np.asarray(value, self.dtype)
             for value in (p_kw, q_kvar)
         )
-        if pair[0].shape == pair[1].shape:
-            return pair
-        return tuple(jnp.broadcast_arrays(*pair))
+        if p.shape == q.shape:
+            return p, q
+        p, q = jnp.broadcast_arrays(p, q)
+        return p, q
 
 
 @jax.tree_util.register_pytree_node_class
@@ -267,4 +268,3 @@ def _problems(name: str, value: ArrayLike, injections: tuple[str, ...]) -> list[
         f"power flow: {name} of '{injections[where[-1]]}'{sample} is {host[where]}; it must be finite"
         f" ({len(bad)} such values)"
     ]
-

@@ -14,7 +14,6 @@ from jaxtyping import Complex, Float
 from gridenv.powerflow.arrays import FlowArrays
 from gridenv.powerflow.dense import FlowSolution
 
-
 _TINY = 1e-30
 
 
@@ -85,9 +84,7 @@ def source_power(
 
 
 @jax.jit
-def loss_kw(
-    flow: FlowArrays, solution: FlowSolution, p_kw: Float[Array, "*batch injection"]
-) -> Float[Array, "*batch"]:
+def loss_kw(flow: FlowArrays, solution: FlowSolution, p_kw: Float[Array, "*batch injection"]) -> Float[Array, "*batch"]:
     """Active power that enters the network and does not leave it again: lines, transformers and shunts."""
     injected = jnp.sum(p_kw @ flow.injection_slot, axis=-1)
     return (_entering(flow, solution)[0] + injected) * flow.s_base_kva

@@ -1,0 +1,1 @@
+"""The grid in motion: model, state and the step."""

@@ -1,7 +1,5 @@
 """Everything about a grid that does not change in an episode; shared by all environments of a batch."""
 
-from jaxtyping import Array, Int
-
 from gridenv.core.pytree import pytree, static
 from gridenv.devices.load import LoadParams
 from gridenv.devices.pv import PvParams

@@ -152,9 +152,7 @@ class GridEnv:
         return self.reset_at(_draw_start(key, params, (num_envs,)), params)
 
     @partial(jax.jit, static_argnames="self")
-    def reset_at(
-        self, start: Int[Array, "*batch"], params: EnvParams
-    ) -> tuple[Float[Array, "*batch obs"], EnvState]:
+    def reset_at(self, start: Int[Array, "*batch"], params: EnvParams) -> tuple[Float[Array, "*batch obs"], EnvState]:
         """Begin episodes at given scenario steps."""
         grid, output = self.task.begin(params.model, start)
         state = EnvState(grid=grid, steps=jnp.zeros_like(start))
@@ -216,9 +214,7 @@ class GridEnv:
     @partial(jax.jit, static_argnames="self")
     def step_batch(
         self, key: Array, state: EnvState, action: Float[Array, "env act"], params: EnvParams
-    ) -> tuple[
-        Float[Array, "env obs"], EnvState, Float[Array, " env"], Bool[Array, " env"], Bool[Array, " env"], Info
-    ]:
+    ) -> tuple[Float[Array, "env obs"], EnvState, Float[Array, " env"], Bool[Array, " env"], Bool[Array, " env"], Info]:
         """One step of a batch; environments whose episode ended begin a new one at once.
 
         The observation returned for them is the first of the new episode; the last of the old one is in

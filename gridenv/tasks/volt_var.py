@@ -157,7 +157,7 @@ def _network(config: VoltVarConfig) -> NetworkSpec:
     buses = [i.bus for i in config.inverters]
     raise_collected(
         [
-            f"task: inverter {n} is at bus '{bus}', which network '{spec.name}' has not{did_you_mean(bus, spec.buses.id)}"
+            f"task: inverter {n} is at bus '{bus}', which '{spec.name}' has not{did_you_mean(bus, spec.buses.id)}"
             for n, bus in enumerate(buses, 1)
             if bus not in spec.buses.id
         ]
@@ -292,7 +292,12 @@ def _begin(model: GridModel, start: Array) -> tuple[GridState, GridOutput]:
 
 
 def _observe(
-    buses: np.ndarray | None, n_profile: int, forecast_steps: int, model: GridModel, state: GridState, output: GridOutput
+    buses: np.ndarray | None,
+    n_profile: int,
+    forecast_steps: int,
+    model: GridModel,
+    state: GridState,
+    output: GridOutput,
 ) -> Array:
     """Voltages and reactive power of the step before; sun, profiles, price and time of the step to decide on."""
     scenario = model.scenario

@@ -1,4 +1,4 @@
-"""`PowerFlow` against power flows of pandapower 3.5.6 (Newton-Raphson, 1e-10 MVA): every balanced file, 21 scenarios."""
+"""`PowerFlow` against power flows of pandapower 3.5.6 (Newton, 1e-10 MVA): every balanced file, 21 scenarios."""
 
 from typing import Any
 

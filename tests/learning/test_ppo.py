@@ -70,7 +70,13 @@ def env_params() -> EnvParams:
 
 def _train(env: GridEnv, env_params: EnvParams, **settings: Any):
     config = PPOConfig(
-        num_envs=64, rollout_steps=8, minibatches=4, hidden=(32, 32), learning_rate=3e-3, total_steps=150_000, **settings
+        num_envs=64,
+        rollout_steps=8,
+        minibatches=4,
+        hidden=(32, 32),
+        learning_rate=3e-3,
+        total_steps=150_000,
+        **settings,
     )
     ppo = PPO(env, config)
     state, metrics = ppo.advance(ppo.init(0, env_params), env_params, config.total_updates)

@@ -1,4 +1,4 @@
-"""The reference controllers against independent tools: pandapower for the droop curve, a global optimiser for dispatch."""
+"""References against independent tools: pandapower for the droop curve, a global optimiser for the dispatch."""
 
 import jax
 import numpy as np

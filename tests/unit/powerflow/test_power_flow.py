@@ -78,9 +78,15 @@ def test_two_buses_agree_with_the_closed_form() -> None:
         name="two buses",
         buses=BusTable(id=("a", "b"), vn_kv=np.array([10.0, 10.0])),
         sources=SourceTable(id=("grid",), bus=("a",), v_pu=np.array([1.0])),
-        lines=LineTable(id=("line.0",), from_bus=("a",), to_bus=("b",), r_ohm=np.array([r * 100.0]), x_ohm=np.array([x * 100.0])),
+        lines=LineTable(
+            id=("line.0",), from_bus=("a",), to_bus=("b",), r_ohm=np.array([r * 100.0]), x_ohm=np.array([x * 100.0])
+        ),
         injections=InjectionTable(
-            id=("load.0",), bus=("b",), kind=("load",), p_kw=np.array([-p * KW_PER_MW]), q_kvar=np.array([-q * KW_PER_MW])
+            id=("load.0",),
+            bus=("b",),
+            kind=("load",),
+            p_kw=np.array([-p * KW_PER_MW]),
+            q_kvar=np.array([-q * KW_PER_MW]),
         ),
     )
     power_flow = PowerFlow(spec, dtype="float64")

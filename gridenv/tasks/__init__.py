@@ -1,0 +1,1 @@
+"""Control tasks and the functional environment around them."""
