@@ -12,6 +12,7 @@ from gridenv.adapters.register import register_tasks
 if TYPE_CHECKING:
     from gridenv.network import NetworkSpec as NetworkSpec
     from gridenv.network import from_pandapower as from_pandapower
+    from gridenv.network import list_networks as list_networks
     from gridenv.network import load_network as load_network
     from gridenv.powerflow import PowerFlow as PowerFlow
     from gridenv.tasks.env import EnvParams as EnvParams
@@ -24,12 +25,23 @@ _LAZY = {
     "NetworkSpec": "gridenv.network:NetworkSpec",
     "PowerFlow": "gridenv.powerflow:PowerFlow",
     "from_pandapower": "gridenv.network:from_pandapower",
+    "list_networks": "gridenv.network:list_networks",
     "load_network": "gridenv.network:load_network",
     "make": "gridenv.tasks.registry:make",
 }
 """Public names and where they come from."""
 
-__all__ = ["EnvParams", "GridEnv", "NetworkSpec", "PowerFlow", "__version__", "from_pandapower", "load_network", "make"]
+__all__ = [
+    "EnvParams",
+    "GridEnv",
+    "NetworkSpec",
+    "PowerFlow",
+    "__version__",
+    "from_pandapower",
+    "list_networks",
+    "load_network",
+    "make",
+]
 
 try:
     __version__ = version("gridenv")

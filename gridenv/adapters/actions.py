@@ -32,8 +32,7 @@ def checked_action(
             f"{task_id}: action has shape {array.shape}; it must be {shape}: {each}one number for each of "
             f"{', '.join(names)}; reshape it"
         )
-    # One sum instead of a look at every value: NaN and infinity survive it, and float64 cannot overflow.
-    if not np.isfinite(array.sum(dtype=np.float64)):
+    if not np.isfinite(array).all():
         raise ActionError(_not_finite(np.asarray(action, np.float64), array, names, task_id))
     return array
 

@@ -9,6 +9,7 @@ from gymnasium.error import ResetNeeded
 from gymnasium.spaces import Box
 from jax import numpy as jnp
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from gridenv.adapters.actions import checked_action
 from gridenv.adapters.episodes import START_STEP, Episodes
@@ -93,8 +94,11 @@ class GymEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self._is_over = False
         return np.array(np.asarray(observation)[0]), {START_STEP: start, "cost_names": self.cost_names}
 
-    def step(self, action: Float[np.ndarray, " act"]) -> tuple[Float[np.ndarray, " obs"], float, bool, bool, Info]:
+    def step(self, action: ArrayLike) -> tuple[Float[np.ndarray, " obs"], float, bool, bool, Info]:
         """One step of the grid.
+
+        Args:
+            action: normalised [act]; values beyond -1..1 are limited and flagged in `info["status"]`.
 
         Raises:
             ActionError: for an action of another shape, or with NaN or infinity.

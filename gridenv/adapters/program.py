@@ -23,6 +23,8 @@ MIN_ROWS = 2
 two rows an environment by itself gives the very numbers that it gives in a batch."""
 _ONE_MATMUL_KERNEL = {"xla_cpu_experimental_ynn_fusion_type": ""}
 """One matrix-product kernel for all batch sizes on the CPU, so that results do not depend on the batch size."""
+_ONE_THREAD = {"xla_cpu_multi_thread_eigen": False}
+"""A single environment is too small to share out; trying to costs a tenth of its step."""
 
 
 @dataclass(frozen=True)
@@ -60,26 +62,27 @@ class Program:
     def step_one(self, state: EnvState, action: Float[np.ndarray, " act"]) -> tuple[EnvState, Packed]:
         """State, and (observation, reward, terminated, truncated, info) of one environment, packed."""
         with self.precision():
-            stepped: tuple[EnvState, Packed] = _compiled(_step_one)(self.env, state, action, self.params)
+            stepped: tuple[EnvState, Packed] = _compiled(_step_one, one_thread=True)(
+                self.env, state, action, self.params
+            )
             return stepped
 
     def layout(self, num_envs: int) -> Layout:
         """How `step` packs its results."""
-        return self._layout(_step_results, (num_envs, self.env.n_action))
+        return self._layout(_step_results, max(MIN_ROWS, num_envs), (num_envs, self.env.n_action))
 
     def layout_one(self) -> Layout:
         """How `step_one` packs its results."""
-        return self._layout(_step_one_results, (self.env.n_action,))
+        return self._layout(_step_one_results, MIN_ROWS, (self.env.n_action,))
 
-    def _layout(self, function: Callable[..., Any], action_shape: tuple[int, ...]) -> Layout:
-        rows = max(MIN_ROWS, *action_shape[:-1]) if len(action_shape) > 1 else MIN_ROWS
+    def _layout(self, function: Callable[..., Any], rows: int, action_shape: tuple[int, ...]) -> Layout:
+        def results(starts: Array, action: Array) -> Any:
+            state, _ = _begin(self.env, starts, self.params)
+            return function(self.env, state, action, self.params)[-1]
+
+        starts, action = jax.ShapeDtypeStruct((rows,), jnp.int32), jax.ShapeDtypeStruct(action_shape, jnp.float32)
         with self.precision():
-            state, _ = jax.eval_shape(
-                lambda starts: _begin(self.env, starts, self.params), jax.ShapeDtypeStruct((rows,), jnp.int32)
-            )
-            action = jax.ShapeDtypeStruct(action_shape, jnp.float32)
-            results = jax.eval_shape(lambda s, a: function(self.env, s, a, self.params)[-1], state, action)
-        return Layout.of(results)
+            return Layout.of(jax.eval_shape(results, starts, action))
 
 
 def program(task_id: str, config: dict[str, Any]) -> Program:
@@ -101,18 +104,19 @@ def _program(task_id: str, config: BaseModel) -> Program:
 
 
 @cache
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    return jax.jit(function, static_argnames="env", compiler_options=_compiler_options())
+def _compiled(function: Callable[..., Any], *, one_thread: bool = False) -> Callable[..., Any]:
+    options = _ONE_MATMUL_KERNEL | _ONE_THREAD if one_thread else _ONE_MATMUL_KERNEL
+    return jax.jit(function, static_argnames="env", compiler_options=_known(tuple(options.items())))
 
 
 @cache
-def _compiler_options() -> dict[str, Any]:
-    """Options that keep results independent of the batch size, where this version of XLA knows them."""
+def _known(options: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
+    """The options, if this version of XLA knows them all; else none, and results depend on the batch size a little."""
     try:
-        jax.jit(lambda x: x + 1, compiler_options=dict(_ONE_MATMUL_KERNEL))(np.float32(0.0))
+        jax.jit(lambda x: x + 1, compiler_options=dict(options))(np.float32(0.0))
     except (jax.errors.JaxRuntimeError, ValueError):
         return {}
-    return dict(_ONE_MATMUL_KERNEL)
+    return dict(options)
 
 
 def _begin(env: GridEnv, starts: Array, params: EnvParams) -> tuple[EnvState, Array]:

@@ -11,6 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from jax import Array
 from jaxtyping import Bool, Float, Int
+from numpy.typing import ArrayLike
 
 from gridenv.adapters.actions import checked_action
 from gridenv.adapters.episodes import START_STEP, Episodes
@@ -97,8 +98,8 @@ class GridVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         state: EnvState = jax.tree.map(lambda x: x[: self.num_envs], self._begun()[0])
         return state
 
-    @property
-    def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override,misc]
+    @property  # type: ignore[misc]
+    def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
         """The generators that draw the episodes, one for each environment."""
         return tuple(self._generator(i) for i in range(self.num_envs))
 
@@ -134,7 +135,7 @@ class GridVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         return self._host_observation(), info
 
     def step(
-        self, actions: Float[np.ndarray, "env act"]
+        self, actions: ArrayLike
     ) -> tuple[
         Float[np.ndarray, "env obs"],
         Float[np.ndarray, " env"],
@@ -143,6 +144,9 @@ class GridVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         Info,
     ]:
         """One step of all environments.
+
+        Args:
+            actions: normalised [env, act]; values beyond -1..1 are limited and flagged in `info["status"]`.
 
         Raises:
             ActionError: for actions of another shape, or with NaN or infinity.

@@ -1,6 +1,6 @@
 """What users hand to a vector environment, checked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from operator import index
 from typing import Any
 
@@ -28,7 +28,7 @@ def parse_autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
     return known[mode]
 
 
-def parse_num_envs(num_envs: int) -> int:
+def parse_num_envs(num_envs: Any) -> int:
     """The number of environments.
 
     Raises:
@@ -39,7 +39,7 @@ def parse_num_envs(num_envs: int) -> int:
     return int(num_envs)
 
 
-def parse_seeds(seed: int | Sequence[int | None] | None, num_envs: int) -> list[int | None]:
+def parse_seeds(seed: Any, num_envs: int) -> list[int | None]:
     """A seed for each environment as Gymnasium's own vector environments deal them: s, s + 1, ...; None = keep on.
 
     Raises:
