@@ -30,7 +30,7 @@ class TaskEntry:
 
 TASKS: Mapping[str, TaskEntry] = {
     "VoltVar-IEEE33-v0": TaskEntry(
-        config="gridenv.tasks.volt_var:VoltVarConfig",
+        config="gridenv.tasks.volt_var_config:VoltVarConfig",
         make="gridenv.tasks.volt_var:make",
         summary="reactive power of six PV inverters holds the voltage band of the IEEE 33-bus feeder at least loss",
     ),

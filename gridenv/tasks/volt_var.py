@@ -7,12 +7,10 @@ active power. Documentation: docs/tasks/volt_var.md.
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Literal
 
 import numpy as np
 from jax import Array
 from jax import numpy as jnp
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
 from gridenv.core.channels import Channel, ChannelSet
 from gridenv.core.errors import ConfigError, did_you_mean, raise_collected
@@ -27,81 +25,12 @@ from gridenv.sim.state import Command, GridOutput, GridState
 from gridenv.sim.step import step as grid_step
 from gridenv.tasks import terms
 from gridenv.tasks.env import EnvParams, GridEnv, Settlement, Task
+from gridenv.tasks.volt_var_config import VoltVarConfig
 
 COST_NAMES = ("v_band", "thermal", "pf_fail")
 _V_SENSOR_PU = (0.5, 1.5)
 _PRICE_RANGE_EUR_MWH = (-500.0, 1000.0)
 _PROFILE_RANGE = (-3.0, 3.0)
-
-
-class InverterConfig(BaseModel):
-    """A photovoltaic plant."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    bus: str
-    p_dc_kw: PositiveFloat
-    """Rated power of the modules."""
-    profile: str
-    """Series of sunshine, relative to `p_dc_kw`."""
-
-
-class CostWeights(BaseModel):
-    """EUR charged in the penalised reward for one unit of each cost."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    v_band: float = Field(default=500.0, ge=0.0)
-    """EUR per pu h of voltage outside the band, summed over buses."""
-    thermal: float = Field(default=200.0, ge=0.0)
-    """EUR per pu h of line overload, summed over lines."""
-    pf_fail: float = Field(default=10_000.0, ge=0.0)
-    """EUR once, when no power-flow solution exists and the episode ends; dearer than any whole day."""
-
-
-class VoltVarConfig(BaseModel):
-    """Settings of a volt-var task; the defaults are those of VoltVar-IEEE33-v0."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    network: str = "ieee33"
-    source_v_pu: PositiveFloat = 1.01
-    """Voltage of the substation, pu. Assumed: set a little high, as for a feeder with long branches."""
-    load_scale: PositiveFloat = 3.5
-    """Factor on the network's own loads. SimBench profiles are relative to connected power and average 0.06 to 0.35,
-    so a factor of 3.5 gives the published peak on a winter evening."""
-    load_profiles: tuple[str, ...] = ("H0-A", "H0-B", "H0-C", "H0-G", "G0-A", "L2-A")
-    """SimBench load profiles, dealt to the loads in turn: homes, a business, a farm."""
-    inverters: tuple[InverterConfig, ...] = tuple(
-        InverterConfig(bus=bus, p_dc_kw=p_dc_kw, profile=profile)
-        for bus, p_dc_kw, profile in (
-            ("10", 2000.0, "PV1"),
-            ("18", 3000.0, "PV3"),
-            ("21", 1000.0, "PV5"),
-            ("24", 2000.0, "PV6"),
-            ("27", 3000.0, "PV7"),
-            ("31", 1000.0, "PV8"),
-        )
-    )
-    s_over_p_dc: PositiveFloat = 1.1
-    """Apparent-power rating of an inverter as a multiple of its module rating."""
-    q_max_over_s: float = Field(default=0.44, gt=0.0, le=1.0)
-    """Reactive capability as a share of the apparent-power rating, either sign. Source: IEEE Std 1547-2018 table 7,
-    category B."""
-    line_rating_a: PositiveFloat = 400.0
-    """Rating of lines that have none of their own. Assumed: Baran and Wu publish none."""
-    price_zone: str = "Netherlands"
-    observed_buses: tuple[str, ...] | Literal["all"] = "all"
-    forecast_steps: int = Field(default=0, ge=0, le=96)
-    """Steps of exact forecast of profiles and price in the observation. Actions here do not reach beyond their step."""
-    split: Literal["train", "validation", "test"] = "train"
-    """Days that `reset` draws from."""
-    steps_per_episode: PositiveInt = 96
-    reward: Literal["penalised", "economic"] = "penalised"
-    cost_weights: CostWeights = CostWeights()
-    dtype: Literal["float32", "float64"] = "float32"
-    tolerance_pu: PositiveFloat = 1e-6
-    max_iterations: PositiveInt = 100
 
 
 def make(config: VoltVarConfig, task_id: str) -> tuple[GridEnv, EnvParams]:
@@ -111,11 +40,23 @@ def make(config: VoltVarConfig, task_id: str) -> tuple[GridEnv, EnvParams]:
         ConfigError: for buses or profiles that do not exist; all problems at once.
     """
     network = _network(config)
+    power_flow = PowerFlow(network, config.dtype)
+    with power_flow.precision():
+        model = _model(config, network, power_flow)
+        return GridEnv(_task(config, task_id, power_flow.node_names, model.scenario)), EnvParams(
+            model=model,
+            starts=jnp.asarray(episode_starts(config.split, config.steps_per_episode)),
+            cost_weight_eur=jnp.array([getattr(config.cost_weights, name) for name in COST_NAMES], config.dtype),
+            steps_per_episode=config.steps_per_episode,
+            penalised=config.reward == "penalised",
+        )
+
+
+def _model(config: VoltVarConfig, network: NetworkSpec, power_flow: PowerFlow) -> GridModel:
+    scenario = build_scenario(_series(config), config.price_zone)
     p_dc_kw = np.array([i.p_dc_kw for i in config.inverters])
     s_rated_kva = p_dc_kw * config.s_over_p_dc
-    scenario = build_scenario(_series(config), config.price_zone)
-    power_flow = PowerFlow(network, config.dtype)
-    model = GridModel(
+    return GridModel(
         flow=power_flow.arrays,
         loads=_loads(config, network, scenario),
         pv=pv.init(
@@ -131,13 +72,6 @@ def make(config: VoltVarConfig, task_id: str) -> tuple[GridEnv, EnvParams]:
         dt_h=scenario.dt_h,
         tolerance_pu=config.tolerance_pu,
         max_iterations=config.max_iterations,
-    )
-    return GridEnv(_task(config, task_id, power_flow.node_names, scenario)), EnvParams(
-        model=model,
-        starts=jnp.asarray(episode_starts(config.split, config.steps_per_episode)),
-        cost_weight_eur=jnp.array([getattr(config.cost_weights, name) for name in COST_NAMES], config.dtype),
-        steps_per_episode=config.steps_per_episode,
-        penalised=config.reward == "penalised",
     )
 
 

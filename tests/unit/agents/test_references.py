@@ -16,7 +16,7 @@ from gridenv.sim.state import Command
 from gridenv.sim.step import inject
 from gridenv.tasks.env import EnvParams, GridEnv
 from gridenv.tasks.registry import make
-from gridenv.tasks.volt_var import VoltVarConfig
+from gridenv.tasks.volt_var_config import VoltVarConfig
 
 KW_PER_MW = 1000.0
 # A winter evening, a summer noon, a spring morning.
