@@ -12,7 +12,8 @@ from gridenv.exogenous.profiles import load_profiles
 from gridenv.exogenous.timebase import N_STEPS, STEPS_PER_DAY
 from gridenv.network import load_network
 from gridenv.sim.state import Status
-from gridenv.tasks.volt_var import COST_NAMES, VoltVarConfig
+from gridenv.tasks.volt_var import COST_NAMES
+from gridenv.tasks.volt_var_config import VoltVarConfig
 from tests.environments import assert_all_finite, compiled_advance, functional
 
 TASK = "VoltVar-IEEE33-v0"
