@@ -1,0 +1,124 @@
+"""Speed of environments and of training, in environment steps per second."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from experiments.bench import rows
+from experiments.bench.contest import Contest, Contestant, progress_bar
+from experiments.bench.plan import Plan
+from experiments.bench.rows import Row
+
+ENGINES = {
+    "gridenv functional": "FunctionalEnvironment",
+    "gridenv VectorEnv": "VectorEnvironment",
+    "gridenv gymnasium.make": "SingleEnvironment",
+}
+"""Engine of a row -> class in `experiments.bench.environments`."""
+_SINGLE = "gridenv gymnasium.make"
+AGENT = "ppo"
+_DTYPE = "float32"
+
+
+def measure_environments(plan: Plan, steps: int) -> list[Row]:
+    """Rows of all tasks, batches and thread counts.
+
+    Args:
+        plan: what to measure.
+        steps: steps of every environment in one call; an episode's length makes each call contain a reset.
+
+    Raises:
+        WorkerError: if an environment failed.
+    """
+    result = []
+    rows.machine()
+    n_contestants = (len(plan.batches) * (len(ENGINES) - 1) + 1) * len(plan.threads)
+    with progress_bar("bench env", n_contestants * plan.runs * len(plan.cases)) as bar:
+        for case in plan.cases:
+            with Contest(_environments(plan, case), bar) as contest:
+                for i, batch in enumerate(plan.batches):
+
+                    def inputs(one: Contestant, batch: int = batch, is_first: bool = i == 0) -> dict[str, Any] | None:
+                        if one.about == _SINGLE:
+                            return {"batch": 1, "steps": steps} if is_first else None
+                        return {"batch": batch, "steps": steps}
+
+                    for one, timing in contest.measure(inputs, plan.runs, plan.seconds).items():
+                        size = 1 if one.about == _SINGLE else batch
+                        result.append(
+                            rows.rate_row(timing, **_about(plan, case, one, size), steps_per_call=steps, **_versions())
+                        )
+    return result
+
+
+def measure_training(plan: Plan, updates: int, seeds: Sequence[int]) -> list[Row]:
+    """Rows of all tasks, numbers of environments, numbers of seeds and thread counts.
+
+    Args:
+        plan: what to measure; its batches are numbers of environments, none = the agent's default.
+        updates: updates in one call.
+        seeds: numbers of seeds that train side by side.
+
+    Raises:
+        WorkerError: if training failed.
+    """
+    result = []
+    rows.machine()
+    batches = plan.batches or (None,)
+    n_contestants = len(batches) * len(seeds) * len(plan.threads)
+    with progress_bar("bench train", n_contestants * plan.runs * len(plan.cases)) as bar:
+        for case in plan.cases:
+            with Contest(_learners(plan, case), bar) as contest:
+                for batch in batches:
+                    for n_seed in seeds:
+                        given = {"updates": updates, "seeds": n_seed, "num_envs": batch}
+                        timings = contest.measure(lambda one: given, plan.runs, plan.seconds)  # noqa: B023
+                        for one, timing in timings.items():
+                            about = _about(plan, case, one, timing.outcome)
+                            result.append(
+                                rows.rate_row(
+                                    timing, **about, agent=AGENT, seeds=n_seed, updates_per_call=updates, **_versions()
+                                )
+                            )
+    return result
+
+
+def _environments(plan: Plan, case: str) -> list[Contestant]:
+    return [
+        Contestant(
+            label=f"{name} of {case}",
+            target=f"experiments.bench.environments:{subject}",
+            arguments={"task": case},
+            threads=threads,
+            about=name,
+        )
+        for threads in reversed(plan.threads)
+        for name, subject in ENGINES.items()
+    ]
+
+
+def _learners(plan: Plan, case: str) -> list[Contestant]:
+    return [
+        Contestant(
+            label=f"{AGENT} on {case}",
+            target="experiments.bench.learners:Training",
+            arguments={"task": case, "agent": AGENT},
+            threads=threads,
+            about="gridenv",
+        )
+        for threads in reversed(plan.threads)
+    ]
+
+
+def _about(plan: Plan, case: str, one: Contestant, batch: int) -> Row:
+    return {
+        "bench": plan.bench,
+        "case": case,
+        "engine": one.about,
+        "batch": batch,
+        "threads": one.threads,
+        "dtype": _DTYPE,
+    }
+
+
+def _versions() -> Row:
+    return {"engine_version": rows.engine_version("gridenv"), **rows.machine()}
