@@ -111,10 +111,16 @@ def _step(flow: FlowArrays, p_pu: Array, q_pu: Array, x: Array) -> Array:
 
 
 def _advance(flow: FlowArrays, p_pu: Array, q_pu: Array, tolerance: float, loop: _Loop) -> _Loop:
+    """One iteration of the samples still pending; the others stay, so no sample depends on its company in the batch."""
+    pending = ~(loop.change <= tolerance)
     x = _step(flow, p_pu, q_pu, loop.x)
     change = jnp.max(jnp.abs(x - loop.x), axis=-1)
-    pending = ~(loop.change <= tolerance)
-    return _Loop(x, change, loop.iterations + pending, loop.rounds + 1)
+    return _Loop(
+        x=jnp.where(pending[:, None], x, loop.x),
+        change=jnp.where(pending, change, loop.change),
+        iterations=loop.iterations + pending,
+        rounds=loop.rounds + 1,
+    )
 
 
 def _iterate(

@@ -26,7 +26,7 @@ class CostWeights(BaseModel):
     """EUR per pu h of voltage outside the band, summed over buses."""
     thermal: float = Field(default=200.0, ge=0.0)
     """EUR per pu h of line overload, summed over lines."""
-    pf_fail: float = Field(default=10_000.0, ge=0.0)
+    pf_fail: float = Field(default=100_000.0, ge=0.0)
     """EUR once, when no power-flow solution exists and the episode ends; dearer than any whole day."""
 
 

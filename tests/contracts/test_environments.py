@@ -27,11 +27,6 @@ from tests.environments import (
 
 TOLERANCE = 1e-6
 every_task = pytest.mark.parametrize("task", TASK_IDS)
-wants_samples_of_their_own = pytest.mark.xfail(
-    strict=False,
-    reason="the power flow goes on iterating samples that have converged until their whole batch has, "
-    "so the last digit of a result depends on who else is in the batch",
-)
 
 
 @every_task
@@ -188,7 +183,6 @@ def _compare_infos(native, reference, names):
             np.testing.assert_allclose(native[name][mask], expected[mask], TOLERANCE, TOLERANCE, str([*names, name]))
 
 
-@wants_samples_of_their_own
 @every_task
 @pytest.mark.parametrize("mode", AutoresetMode)
 def test_vector_env_agrees_with_single_envs_over_episodes_with_autoreset(task, mode):
@@ -232,7 +226,6 @@ def test_vector_env_agrees_with_functional_step(task):
         np.testing.assert_allclose(reward, expected, rtol=1e-4, atol=1e-3)
 
 
-@wants_samples_of_their_own
 @every_task
 def test_batch_size_does_not_change_the_numbers(task):
     """An environment by itself, in a small and in a large batch: the same to the last bit."""

@@ -206,7 +206,6 @@ def test_step_after_a_failure_can_go_on_from_a_sane_state():
     np.testing.assert_array_equal(failed.state.grid.slot_voltage, params.model.flow.slot_no_load)
 
 
-@pytest.mark.xfail(strict=False, reason="pf_fail costs less than a day of absorbing reactive power")
 @pytest.mark.parametrize("load_scale", [3.5, 8.0])
 def test_ending_an_episode_by_failing_never_pays(load_scale):
     """No constant or random policy earns less by living through a training day than a failure in its first step."""

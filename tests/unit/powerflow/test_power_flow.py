@@ -43,7 +43,8 @@ def test_heavy_load_is_solved_and_impossible_load_is_reported_in_the_same_batch(
     np.testing.assert_array_equal(solution.converged, [True, False, True, True, False, True, False])
     feasible = np.array([0, 2, 3, 5])
     np.testing.assert_allclose(np.asarray(solution.loss_kw)[feasible], [202.677, 975.7, 2955.5, 6941.0], rtol=1e-3)
-    assert np.all(np.asarray(solution.residual_pu)[feasible] < 1e-6)
+    # The tolerance of 1e-6 pu of voltage times the 3 MVA that the largest load draws at half of its voltage.
+    assert np.all(np.asarray(solution.residual_pu)[feasible] < 1e-5)
     assert np.all(np.asarray(solution.residual_pu)[[1, 4, 6]] > 1e-2)
 
 
@@ -57,7 +58,7 @@ def test_a_sample_without_solution_does_not_change_the_others(fast: PowerFlow) -
     others = np.arange(300) != 17
     assert not together.converged[17]
     assert np.all(together.converged[others])
-    np.testing.assert_allclose(together.v_pu[others], alone.v_pu[others], atol=3e-7)
+    np.testing.assert_array_equal(together.v_pu[others], alone.v_pu[others])
     assert np.all(np.isfinite(together.v_pu))
 
 
