@@ -2,30 +2,65 @@
 
 import os
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gridenv.core.errors import GridEnvError
+from gridenv.core.errors import ConfigError, GridEnvError
 
 app = typer.Typer(
     name="gridenv",
     help="Reinforcement-learning control of electric distribution grids.",
-    no_args_is_help=False,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
+bench = typer.Typer(help="Measure speed, side by side with the peers that are installed.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
+
+DEMO_EXPERIMENT = "voltvar_ieee33"
+INTERRUPTED = 130
+"""Exit code of a program stopped by Ctrl-C."""
+
+
+class Kind(StrEnum):
+    """What `gridenv list` can show."""
+
+    networks = "networks"
+    tasks = "tasks"
+    agents = "agents"
+    experiments = "experiments"
+
 
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE...", show_default=False)]
 RunPaths = Annotated[list[Path], typer.Argument(metavar="RUN...", show_default=False)]
-RunsFolder = Annotated[Path, typer.Option("--runs", help="Folder that run directories are made in.")]
+RunsFolder = Annotated[Path, typer.Option("--runs", help="Folder in which run folders are made.")]
+Split = Annotated[
+    str | None, typer.Option(help="train, validation or test; the configuration's final split if left out.")
+]
+Against = Annotated[
+    str | None, typer.Option(help="Reference controllers, comma-separated: rule,oracle,none.", show_default=False)
+]
 
 
 @app.callback(invoke_without_command=True)
 def _commands(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
+
+
+@app.command("list")
+def list_(kind: Annotated[Kind | None, typer.Argument(help="What to list; everything if left out.")] = None) -> None:
+    """Show networks, tasks, agents and experiments by name."""
+    from experiments.listing import entries
+
+    for each in Kind if kind is None else [kind]:
+        if kind is None:
+            typer.echo(f"{each}:")
+        for name, summary in entries(each):
+            typer.echo(f"  {name:<32} {summary}".rstrip())
 
 
 @app.command()
@@ -35,25 +70,69 @@ def train(
     runs: RunsFolder = Path("runs"),
 ) -> None:
     """Train an agent: experiment=NAME [agent=NAME seed=N agent.total_steps=2e6 task.load_scale=2.5 ...]."""
-    from experiments import train as training
     from experiments.config import compose
-    from gridenv.core.errors import ConfigError
 
     if resume and overrides:
         raise ConfigError(f"train: --resume takes the settings of the run; drop {' '.join(overrides)}")
     config = None if resume else compose(overrides or [])
-    _use_disk_cache()
-    try:
-        done = training.resume(resume) if resume else training.train(config, runs)  # type: ignore[arg-type]
-    except training.Interrupted as stopped:
-        typer.echo(str(stopped), err=True)
-        raise typer.Exit(130) from None
-    for run in done:
-        typer.echo(str(run))
+    _prepare_jax()
+    from experiments import train as training
+
+    done = training.train(config, runs) if config else training.resume(resume or [])
+    folders = " ".join(str(run) for run in done)
+    typer.echo(f"trained: {folders}")
+    typer.echo(f"next: gridenv report {folders}", err=True)
 
 
-def _use_disk_cache() -> None:
-    """Keep compiled programs on disk unless the user has chosen where."""
+@app.command()
+def evaluate(runs: RunPaths, split: Split = None, against: Against = None) -> None:
+    """Score finished runs (or folders of runs) on every episode of a split, next to reference controllers."""
+    _prepare_jax()
+    from experiments import console, tables
+    from experiments.results import evaluate_runs
+    from gridenv.core.config import display_path
+
+    names = None if against is None else [name.strip() for name in against.split(",") if name.strip()]
+    _, summary, file = evaluate_runs(runs, split, names)
+    console.OUTPUT.print(tables.evaluation_table(summary))
+    for warning in summary.warnings:
+        console.say(f"warning: {warning}")
+    console.say(f"written: {display_path(file)}")
+
+
+@app.command()
+def report(runs: RunPaths, split: Split = None) -> None:
+    """Write one self-contained HTML page about finished runs (or a folder of runs)."""
+    _prepare_jax()
+    _report(runs, split)
+
+
+@app.command()
+def demo(overrides: Overrides = None, runs: RunsFolder = Path("runs")) -> None:
+    """Train, score and report the volt-var experiment; settings may be changed as in `train`."""
+    from experiments.config import compose
+
+    config = compose([f"experiment={DEMO_EXPERIMENT}", *(overrides or [])])
+    _prepare_jax()
+    from experiments import train as training
+
+    _report([run.folder for run in training.train(config, runs)], None)
+
+
+def _report(runs: list[Path], split: str | None) -> None:
+    from experiments import console, report, tables
+    from experiments.results import evaluate_runs
+
+    evaluation, summary, file = evaluate_runs(runs, split, None)
+    page = report.write(evaluation, summary, file.parent)
+    console.OUTPUT.print(tables.evaluation_table(summary))
+    for warning in summary.warnings:
+        console.say(f"warning: {warning}")
+    typer.echo(f"report: {page}")
+
+
+def _prepare_jax() -> None:
+    """Keep compiled programs on disk, unless the user has chosen where."""
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
     import jax
@@ -65,10 +144,13 @@ def _use_disk_cache() -> None:
 
 
 def main() -> None:
-    """Entry point: errors that a user can mend are one line each on stderr, exit code 2."""
+    """Entry point. An error that a user can mend is one line on stderr and exit code 2."""
     try:
-        app()
+        app(prog_name="gridenv")
     except GridEnvError as error:
         for line in str(error).splitlines():
             sys.stderr.write(f"error: {line}\n")
         sys.exit(2)
+    except KeyboardInterrupt as stopped:
+        sys.stderr.write(f"{stopped or 'stopped'}\n")
+        sys.exit(INTERRUPTED)

@@ -1,13 +1,13 @@
 """What an experiment is, and how files and overrides become one; imports no JAX.
 
-An experiment names a task (`configs/task`) and an agent (`configs/agent`), and may change settings of both. Order, later
-wins: the experiment's base, the experiment, a group chosen on the command line (`agent=ppo`), single overrides
+An experiment names a task (`configs/task`) and an agent (`configs/agent`), and may change settings of both. Order,
+later wins: the experiment's base, the experiment, a group chosen on the command line (`agent=ppo`), single overrides
 (`agent.total_steps=2e6`).
 """
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -75,7 +75,7 @@ class RunSettings(BaseModel):
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0,)
     """One run each; `seed: 3` stands for `seeds: [3]`."""
     vectorise_seeds: bool = False
-    """Train all seeds side by side in one compiled program. Numbers differ in the last digits from seeds trained alone."""
+    """Train all seeds side by side in one program. Numbers differ in the last digits from seeds trained alone."""
     evaluation: EvaluationConfig = EvaluationConfig()
     checkpoint_every_updates: PositiveInt = 20
 
@@ -127,8 +127,13 @@ class ExperimentConfig(BaseModel):
     @property
     def hash(self) -> str:
         """SHA-256 of all settings but the seeds: runs that share it differ by their seed only."""
-        values = {k: v for k, v in self.to_values().items() if k not in ("seed", "seeds")}
-        return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        return hash_values(self.to_values())
+
+
+def hash_values(values: Mapping[str, Any]) -> str:
+    """Hash of an experiment in the layout of its resolved file."""
+    hashed = {k: v for k, v in values.items() if k not in ("seed", "seeds")}
+    return hashlib.sha256(json.dumps(hashed, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def compose(overrides: Sequence[str]) -> ExperimentConfig:

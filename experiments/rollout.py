@@ -47,8 +47,9 @@ class EpisodeResults:
 def run_episodes(env: GridEnv, params: EnvParams, controller: Controller) -> EpisodeResults:
     """Run a controller once from every start in `params.starts`, all episodes side by side."""
     if jax.tree_util.treedef_is_leaf(jax.tree.structure(controller)):
-        controller = _Fixed(controller)
-    trace = _run(env, controller, params)
+        trace = _run(env, _Fixed(controller), params)
+    else:
+        trace = _run(env, controller, params)
     return _summarise(
         jax.tree.map(np.asarray, trace), np.asarray(params.starts, np.int64), np.asarray(params.cost_weight_eur)
     )

@@ -1,4 +1,4 @@
-"""Run directories: `runs/<experiment>/<UTC time>-seed<N>/`. Files of a run are read and written here; imports no JAX."""
+"""Run directories: `runs/<experiment>/<UTC time>-seed<N>/`. What is in one is read and written here; no JAX."""
 
 import json
 import os
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments import provenance
-from experiments.config import ExperimentConfig, read_experiment
-from gridenv.core.config import display_path, to_yaml
+from experiments.config import ExperimentConfig, hash_values, read_experiment
+from gridenv.core.config import display_path, read_yaml, to_yaml
 from gridenv.core.errors import RunError
 
 RUNS_FOLDER = Path("runs")
@@ -46,6 +46,11 @@ class Run:
         """
         return read_experiment(self.folder / CONFIG_FILE)
 
+    @cached_property
+    def config_hash(self) -> str:
+        """Hash of what the configuration file says; it outlives settings that later versions add."""
+        return hash_values(read_yaml(self.folder / CONFIG_FILE).values)
+
     @property
     def seed(self) -> int:
         """Seed of the run."""
@@ -60,7 +65,7 @@ class Run:
     @property
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must belong to."""
-        return {"config_hash": self.config.hash, "seed": self.seed}
+        return {"config_hash": self.config_hash, "seed": self.seed}
 
     @property
     def metrics_path(self) -> Path:
@@ -164,8 +169,8 @@ def find_runs(paths: Sequence[Path]) -> list[Run]:
         RunError: if a path is no run, a run is not finished, or runs named one by one differ in their configuration.
     """
     found = [run for path in paths for run in _runs_at(path)]
-    if len({run.config.hash for run in found}) > 1:
-        names = ", ".join(f"'{run}' ({run.config.hash[:8]})" for run in found)
+    if len({run.config_hash for run in found}) > 1:
+        names = ", ".join(f"'{run}' ({run.config_hash[:8]})" for run in found)
         raise RunError(f"runs differ in their configuration: {names}; compare runs that differ in their seed only")
     by_seed = {run.seed: run for run in found}
     return [by_seed[seed] for seed in sorted(by_seed)]
@@ -196,9 +201,7 @@ def _runs_at(path: Path) -> list[Run]:
     newest = next((run for run in reversed(runs) if run.is_finished), None)
     if newest is None:
         raise RunError(f"folder '{display_path(path)}': holds no finished run; name a run or train one")
-    # The recorded hash, so that runs of older versions need not be understood to be left out.
-    wanted = newest.versions["config_hash"]
-    return [run for run in runs if run.versions["config_hash"] == wanted and run.is_finished]
+    return [run for run in runs if run.config_hash == newest.config_hash and run.is_finished]
 
 
 def _known_runs(path: Path) -> str:

@@ -6,6 +6,7 @@ changes its numbers.
 
 import contextlib
 import json
+import math
 import os
 import signal
 import time
@@ -22,9 +23,11 @@ from agents import registry as agent_registry
 from agents.ppo import checkpoint
 from experiments import console
 from experiments.config import ExperimentConfig
+from experiments.references import ORACLE, RULE, reference_results
 from experiments.rollout import run_episodes
 from experiments.run import Row, Run, create_run, open_run
-from gridenv.core.errors import RunError
+from experiments.statistics import score
+from gridenv.core.errors import RunError, raise_collected
 from gridenv.tasks import registry as task_registry
 from gridenv.tasks.env import EnvParams, GridEnv
 
@@ -33,7 +36,7 @@ SPLIT_KEY = "split"
 """Setting of every task that names the days its episodes are drawn from."""
 
 
-class Interrupted(Exception):
+class TrainingStoppedError(Exception):
     """Training was asked to stop and has saved where it is."""
 
     def __init__(self, runs: Sequence[Run]) -> None:
@@ -61,7 +64,10 @@ class Trainer:
         self.config = config
         self.env, self.env_params = task_registry.build(config.task_id, config.task)
         self.learner = agent_registry.make_learner(config.agent_name, self.env, config.agent)
-        self._validation = build_split(config, config.run.evaluation.training_split)
+        evaluation = config.run.evaluation
+        self._validation = build_split(config, evaluation.training_split)
+        ends = [name for name in (RULE, ORACLE) if name in evaluation.against]
+        self._ends = reference_results(config, evaluation.training_split, ends, *self._validation)
         self.total_updates: int = config.agent.total_updates  # type: ignore[attr-defined]
         self.steps_per_update: int = config.agent.steps_per_update  # type: ignore[attr-defined]
 
@@ -88,10 +94,10 @@ class Trainer:
         """Train runs to their end: one run, or several side by side that have done the same number of updates.
 
         Raises:
-            Interrupted: on Ctrl-C or SIGTERM, after saving a checkpoint.
+            TrainingStoppedError: on Ctrl-C or SIGTERM, after saving a checkpoint.
         """
         every = self.config.run.checkpoint_every_updates
-        with _stop_requests() as stop, console.training_bar(self._title(group), self.total_updates) as bar:
+        with _stop_requests() as stop, self._bar(group) as bar:
             bar.show(group[0].update, group[0].latest)
             while group[0].update < self.total_updates:
                 rows = self._one_update(group)
@@ -103,11 +109,11 @@ class Trainer:
                     for progress in group:
                         self._save(progress)
                 if stop and not last:
-                    raise Interrupted([progress.run for progress in group])
+                    raise TrainingStoppedError([progress.run for progress in group])
 
-    def _title(self, group: Sequence[Progress]) -> str:
-        seeds = ", ".join(str(p.run.seed) for p in group)
-        return f"{self.config.name} seed {seeds}"
+    def _bar(self, group: Sequence[Progress]) -> contextlib.AbstractContextManager[console.TrainingBar]:
+        title = f"seed {', '.join(str(p.run.seed) for p in group)}"
+        return console.training_bar(title, self.total_updates, self.config.run.evaluation.training_split)
 
     def _one_update(self, group: Sequence[Progress]) -> list[Row]:
         start_s = time.perf_counter()
@@ -125,6 +131,15 @@ class Trainer:
 
     def _row(self, progress: Progress, metrics: Row, start_s: float, steps_per_s: float) -> Row:
         progress.update += 1
+        raise_collected(
+            [
+                f"run '{progress.run}': {name} is {value} at update {progress.update}; training has diverged; lower "
+                "the learning rate or scale the reward"
+                for name, value in metrics.items()
+                if not math.isfinite(value)
+            ],
+            RunError,
+        )
         row: Row = {"update": progress.update, "steps": progress.update * self.steps_per_update, **metrics}
         every = self.config.run.evaluation.every_updates
         if progress.update % every == 0 or progress.update == self.total_updates:
@@ -141,7 +156,12 @@ class Trainer:
         means = {"return_eur": results.return_eur, "economic_eur": results.economic_eur, "loss_kwh": results.loss_kwh}
         costs = {f"cost_{name}": results.cost_of(env.cost_names, name) for name in env.cost_names}
         share = {"v_band_share": results.v_band_share}
-        return {f"{split}/{name}": float(np.mean(values)) for name, values in (means | costs | share).items()}
+        row = {f"{split}/{name}": float(np.mean(values)) for name, values in (means | costs | share).items()}
+        if RULE in self._ends and ORACLE in self._ends:
+            low, high = (float(self._ends[name].return_eur.mean()) for name in (RULE, ORACLE))
+            if low != high:
+                row[f"{split}/score"] = score(row[f"{split}/return_eur"], low, high)
+        return row
 
     def _save(self, progress: Progress) -> None:
         _sync(progress.run.metrics_path)
@@ -159,7 +179,7 @@ def train(config: ExperimentConfig, runs_folder: Path) -> list[Run]:
 
     Raises:
         ConfigError: if the task cannot be built.
-        Interrupted: on Ctrl-C or SIGTERM, after saving a checkpoint.
+        TrainingStoppedError: on Ctrl-C or SIGTERM, after saving a checkpoint.
     """
     trainer = Trainer(config)
     if config.run.vectorise_seeds:
@@ -178,10 +198,10 @@ def resume(paths: Sequence[Path]) -> list[Run]:
 
     Raises:
         RunError: if a folder is no run, or its checkpoint is damaged or of another configuration.
-        Interrupted: on Ctrl-C or SIGTERM, after saving a checkpoint.
+        TrainingStoppedError: on Ctrl-C or SIGTERM, after saving a checkpoint.
     """
     runs = [open_run(path) for path in paths]
-    if len({run.config.hash for run in runs}) > 1:
+    if len({run.config_hash for run in runs}) > 1:
         raise RunError("runs to resume differ in their configuration; resume them one by one")
     trainer = Trainer(runs[0].config)
     for run in runs:
@@ -204,7 +224,7 @@ def _stop_requests() -> Iterator[list[int]]:
     def note(number: int, frame: Any) -> None:
         del frame
         requests.append(number)
-        signal.signal(number, before[number])
+        signal.signal(number, before[signal.Signals(number)])
 
     try:
         for s in signals:

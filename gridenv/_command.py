@@ -14,8 +14,8 @@ def main() -> None:
         sys.path.insert(0, str(_CHECKOUT))
     elif importlib.util.find_spec("experiments") is None or importlib.util.find_spec("experiments.cli") is None:
         sys.stderr.write(
-            "error: gridenv: the command line is not part of the installed package; clone the repository and install it "
-            "with `pip install -e .`\n"
+            "error: gridenv: the command line is not part of the installed package; clone the repository and install "
+            "it with `pip install -e .`\n"
         )
         sys.exit(2)
     from experiments.cli import main as run

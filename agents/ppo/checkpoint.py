@@ -15,8 +15,8 @@ from jax import numpy as jnp
 from gridenv.core.errors import RunError, raise_collected
 
 State = TypeVar("State")
-_IDENTITY = "identity"
-_KEY_MARK = "|key:"
+_HEADER = "header"
+"""Array with a JSON text: what the state belongs to, and the generator of every random key."""
 _DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
@@ -28,8 +28,10 @@ def save(path: Path, state: Any, identity: dict[str, Any]) -> None:
         state: arrays and typed random keys in any nesting.
         identity: what the state belongs to, such as the hash of the configuration; `load` asks for the same.
     """
-    arrays = {name: np.asarray(_raw(leaf)) for name, leaf in _named(state)}
-    arrays[_IDENTITY] = np.array(json.dumps(identity, sort_keys=True))
+    named = _named(state)
+    generators = {name: str(jax.random.key_impl(leaf)) for name, leaf in named if _is_key(leaf)}
+    arrays = {name: np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf) for name, leaf in named}
+    arrays[_HEADER] = np.array(json.dumps({"identity": identity, "generators": generators}, sort_keys=True))
     temporary = path.with_name(f"{path.name}.tmp")
     with temporary.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
@@ -59,7 +61,8 @@ def load(path: Path, like: State, identity: dict[str, Any]) -> State:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-        found = json.loads(str(arrays.pop(_IDENTITY)))
+        header = json.loads(str(arrays.pop(_HEADER)))
+        found, generators = header["identity"], header["generators"]
     except _DAMAGED as error:
         raise RunError(f"checkpoint '{path}': damaged ({error}); delete it to go on from the one before it") from error
     raise_collected(
@@ -72,32 +75,22 @@ def load(path: Path, like: State, identity: dict[str, Any]) -> State:
     )
     expected = _named(like)
     raise_collected(_mismatches(path, dict(expected), arrays), RunError)
-    leaves = [_restored(arrays[name], leaf) for name, leaf in expected]
+    leaves = [_restored(arrays[name], generators.get(name)) for name, _ in expected]
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
 def _named(state: Any) -> list[tuple[str, Any]]:
-    """Leaves with their paths; the name of a random key says which generator it is for."""
+    """Leaves with their paths."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(state)
-    return [(jax.tree_util.keystr(path).lstrip(".") + _generator(leaf), leaf) for path, leaf in leaves]
+    return [(jax.tree_util.keystr(path).lstrip("."), leaf) for path, leaf in leaves]
 
 
 def _is_key(leaf: Any) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _generator(leaf: Any) -> str:
-    return f"{_KEY_MARK}{leaf.dtype}" if _is_key(leaf) else ""
-
-
-def _raw(leaf: Array) -> Array:
-    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
-
-
-def _restored(array: np.ndarray, like: Any) -> Array:
-    if _is_key(like):
-        return jax.random.wrap_key_data(jnp.asarray(array), impl=str(like.dtype).removeprefix("key<").removesuffix(">"))
-    return jnp.asarray(array)
+def _restored(array: np.ndarray, generator: str | None) -> Array:
+    return jnp.asarray(array) if generator is None else jax.random.wrap_key_data(jnp.asarray(array), impl=generator)
 
 
 def _mismatches(path: Path, expected: dict[str, Any], arrays: dict[str, np.ndarray]) -> list[str]:

@@ -1,0 +1,91 @@
+"""Results of the reference controllers, computed once and kept on disk.
+
+The optimal dispatch takes longer than a training, and depends on the task alone. The key of a result covers the task's
+settings, the days, the shipped data, the library versions and every source file that the result can depend on.
+"""
+
+import hashlib
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import fields
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from agents import registry as agent_registry
+from experiments import console, provenance
+from experiments.config import ExperimentConfig
+from experiments.rollout import EpisodeResults, run_episodes
+from gridenv.core.cache import cache_dir
+from gridenv.tasks.env import EnvParams, GridEnv
+
+RULE, ORACLE = "rule", "oracle"
+"""The two ends of the scale of scores, 0 and 1."""
+_SOURCES = (
+    "agents/*.py",
+    "experiments/rollout.py",
+    "gridenv/core/*.py",
+    "gridenv/network/**/*.py",
+    "gridenv/policy/*.py",
+    "gridenv/exogenous/*.py",
+    "gridenv/powerflow/*.py",
+    "gridenv/devices/*.py",
+    "gridenv/sim/*.py",
+    "gridenv/tasks/*.py",
+)
+_PACKAGES = ("jax", "jaxlib", "numpy", "optax")
+_DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
+def reference_results(
+    config: ExperimentConfig, split: str, names: Sequence[str], env: GridEnv, params: EnvParams
+) -> dict[str, EpisodeResults]:
+    """Results of reference controllers on all episodes of a split.
+
+    Args:
+        config: experiment whose task it is.
+        split: days that `params` starts on.
+        names: of `agents.registry.REFERENCES`.
+        env: the task's environment.
+        params: its parameters on these days.
+    """
+    return {name: _cached(config, split, name, env, params) for name in names}
+
+
+def _cached(config: ExperimentConfig, split: str, name: str, env: GridEnv, params: EnvParams) -> EpisodeResults:
+    path = cache_dir("reference") / f"{name}-{split}-{_key(config, split, name)}.npz"
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return EpisodeResults(**{f.name: archive[f.name] for f in fields(EpisodeResults)})
+    except _DAMAGED:
+        # Missing or damaged: computed anew.
+        pass
+    with console.working(f"running '{name}' on the {split} days (kept for the next time)"):
+        results = run_episodes(env, params, agent_registry.make_reference(name, env))
+    temporary = path.with_name(f"{path.stem}.{os.getpid()}.npz")
+    np.savez_compressed(temporary, **{f.name: getattr(results, f.name) for f in fields(results)})
+    temporary.replace(path)
+    return results
+
+
+def _key(config: ExperimentConfig, split: str, name: str) -> str:
+    parts = {
+        "controller": name,
+        "split": split,
+        "task": config.task_id,
+        "settings": config.task.model_dump(mode="json", exclude={"split"}),
+        "data": provenance.data_hash(),
+        "sources": _source_hash(),
+        "packages": {name: provenance.package_version(name) for name in _PACKAGES},
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+@cache
+def _source_hash() -> str:
+    root: Path = provenance.CHECKOUT
+    return provenance.hash_files(sorted(path for pattern in _SOURCES for path in root.glob(pattern)), root)

@@ -1,0 +1,136 @@
+"""Texts and tables of a report, as HTML."""
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from experiments.run import Run
+from experiments.statistics import Interval
+from experiments.style import colour, label
+from experiments.summary import ControllerSummary, Summary
+from gridenv.core.units import PERCENT
+
+_MINUS = "\u2212"
+_DASH = "\u2013"
+
+
+def subtitle(summary: Summary) -> str:
+    """What was measured."""
+    seeds = f"seed{'s' if len(summary.seeds) > 1 else ''} {', '.join(map(str, summary.seeds))}"
+    return f"Experiment {summary.experiment}, {seeds}, measured on all {summary.episodes} {summary.split} episodes."
+
+
+def cards(summary: Summary) -> str:
+    """The headline: score, voltage violation and losses against the rule."""
+    agent, rule = summary.controllers[0], summary.controller("rule")
+    shown = []
+    if agent.score is not None:
+        shown.append(_card(_text(agent.score.mean, 2), _score_text(agent, agent.score)))
+    if rule is not None:
+        for title, ours, theirs in (
+            ("voltage violation against the droop curve", agent.cost.get("v_band"), rule.cost.get("v_band")),
+            ("network losses against the droop curve", agent.loss_kwh, rule.loss_kwh),
+        ):
+            if ours is not None and theirs is not None and theirs.mean > 0:
+                change = PERCENT * (ours.mean / theirs.mean - 1.0)
+                shown.append(_card(f"{_text(change, 0, signed=True)} %", title))
+    return "\n".join(shown)
+
+
+def score_note(summary: Summary) -> str:
+    """How to read a score."""
+    if summary.controllers[0].score is None:
+        return "No score: it needs the references rule and oracle."
+    return (
+        "Score 0 = the droop curve, 1 = the optimal dispatch with perfect knowledge of each step, on the penalised "
+        "return (EUR of losses plus the weighted costs of limits broken)."
+    )
+
+
+def controller_table(summary: Summary) -> str:
+    """Controllers with their means and intervals."""
+    head = (
+        "controller",
+        "score",
+        "return<br>EUR",
+        "v_band<br>pu h",
+        "outside<br>%",
+        "losses<br>kWh",
+        "voltage<br>pu",
+    )
+    return _table(head, (_controller_row(c) for c in summary.controllers))
+
+
+def table_note(summary: Summary) -> str:
+    """What the numbers of the table are."""
+    over = {c.confidence_over for c in summary.controllers}
+    agent = summary.controllers[0]
+    meaning = f"small print: 95 % bootstrap confidence, for {label(agent.name)} over {agent.confidence_over}" + (
+        ", for the references over episodes" if len(over) > 1 else ""
+    )
+    return (
+        f"Means per episode; {meaning}. v_band: voltage outside 0.95 to 1.05 pu, summed over buses and hours. "
+        "Outside: share of bus-steps outside the band. Voltage: lowest to highest."
+    )
+
+
+def run_table(runs: Sequence[Run]) -> str:
+    """Where each number came from."""
+    rows = []
+    for run in runs:
+        metrics, versions = run.metrics(), run.versions
+        git = versions.get("git") or {}
+        commit = f"{git['commit'][:10]}{' (modified)' if git.get('modified') else ''}" if git else _DASH
+        last = metrics[-1]
+        cells = [
+            run.folder.name,
+            run.seed,
+            f"{last['steps']:,}",
+            f"{last['time_s']:,.0f}",
+            commit,
+            run.config_hash[:10],
+        ]
+        rows.append([escape(str(cell)) for cell in cells])
+    return _table(("run", "seed", "steps", "training s", "commit", "config"), rows)
+
+
+def _score_text(agent: ControllerSummary, interval: Interval) -> str:
+    """What stands below the score: its interval and, of several seeds, each one's."""
+    values = ", ".join(_text(value, 3) for value in agent.score_per_seed.values())
+    each = f"; by seed {values}" if len(agent.score_per_seed) > 1 else ""
+    return f"score, 95 % confidence {_text(interval.low, 2)} to {_text(interval.high, 2)}{each}"
+
+
+def _controller_row(c: ControllerSummary) -> list[str]:
+    share = Interval(*(PERCENT * x for x in (c.v_band_share.mean, c.v_band_share.low, c.v_band_share.high)))
+    v_band = c.cost.get("v_band")
+    return [
+        f'<span class="dot" style="background:{colour(c.name)}"></span>{escape(label(c.name))}',
+        _DASH if c.score is None else _interval(c.score, 2),
+        _interval(c.return_eur, 0),
+        _DASH if v_band is None else _interval(v_band, 4),
+        _interval(share, 2),
+        _interval(c.loss_kwh, 0),
+        f"{c.v_min_pu:.3f}<small>to {c.v_max_pu:.3f}</small>",
+    ]
+
+
+def _interval(interval: Interval, digits: int) -> str:
+    mean = _text(interval.mean, digits)
+    if interval.low == interval.high:
+        return mean
+    return f"{mean}<small>{_text(interval.low, digits)} to {_text(interval.high, digits)}</small>"
+
+
+def _text(value: float, digits: int, *, signed: bool = False) -> str:
+    return f"{value:{'+' if signed else ''},.{digits}f}".replace("-", _MINUS)
+
+
+def _card(figure: str, text: str) -> str:
+    return f'<div class="card"><b>{escape(figure)}</b><span>{escape(text)}</span></div>'
+
+
+def _table(head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table; cells are HTML already."""
+    header = "".join(f"<th>{cell}</th>" for cell in head)
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table>"

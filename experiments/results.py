@@ -1,0 +1,54 @@
+"""Evaluating runs and writing the results where they belong."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from experiments.evaluate import Evaluation, evaluate
+from experiments.run import Run, find_runs, write_json
+from experiments.summary import Summary, summarise
+
+EVALUATION_FILE = "evaluation.json"
+
+
+def evaluate_runs(
+    paths: Sequence[Path], split: str | None, against: Sequence[str] | None
+) -> tuple[Evaluation, Summary, Path]:
+    """Evaluate runs that differ in their seed only, and write their `evaluation.json`.
+
+    Args:
+        paths: run folders or folders of runs.
+        split: days to run on; the configuration's final split if left out.
+        against: reference controllers; those of the configuration if left out.
+
+    Returns:
+        The results, their summary over all seeds and the file that it was written to. Each run's folder has the summary
+        of its seed alone, the folder common to the runs the one over all seeds.
+
+    Raises:
+        RunError: as `find_runs`, and for damaged checkpoints.
+        ConfigError: for an unknown split or reference controller.
+    """
+    runs = find_runs(paths)
+    evaluation = evaluate(runs, split, against)
+    summary = summarise(evaluation)
+    written = _write(common_folder(runs), evaluation, summary)
+    if len(runs) > 1:
+        for run in runs:
+            alone = replace(evaluation, runs=(run,), seeds={run.seed: evaluation.seeds[run.seed]})
+            _write(run.folder, alone, summarise(alone))
+    return evaluation, summary, written
+
+
+def common_folder(runs: Sequence[Run]) -> Path:
+    """The folder of a single run, else the one that holds them all."""
+    return runs[0].folder if len(runs) == 1 else Path(os.path.commonpath([run.folder for run in runs]))
+
+
+def _write(folder: Path, evaluation: Evaluation, summary: Summary) -> Path:
+    """Results on the final split go to `evaluation.json`, others beside it."""
+    final = evaluation.runs[0].config.run.evaluation.final_split
+    name = EVALUATION_FILE if evaluation.split == final else f"evaluation_{evaluation.split}.json"
+    write_json(folder / name, summary.to_json())
+    return folder / name
