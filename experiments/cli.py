@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from experiments.stopping import TrainingStoppedError
 from gridenv.core.errors import ConfigError, GridEnvError
 
 app = typer.Typer(
@@ -151,6 +152,6 @@ def main() -> None:
         for line in str(error).splitlines():
             sys.stderr.write(f"error: {line}\n")
         sys.exit(2)
-    except KeyboardInterrupt as stopped:
-        sys.stderr.write(f"{stopped or 'stopped'}\n")
+    except TrainingStoppedError as stopped:
+        sys.stderr.write(f"{stopped}\n")
         sys.exit(INTERRUPTED)

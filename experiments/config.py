@@ -75,7 +75,8 @@ class RunSettings(BaseModel):
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0,)
     """One run each; `seed: 3` stands for `seeds: [3]`."""
     vectorise_seeds: bool = False
-    """Train all seeds side by side in one program. Numbers differ in the last digits from seeds trained alone."""
+    """Train all seeds side by side in one program. Numbers differ in the last digits from seeds trained alone, so runs
+    that were stopped give the same numbers only when they are resumed together."""
     evaluation: EvaluationConfig = EvaluationConfig()
     checkpoint_every_updates: PositiveInt = 20
 

@@ -65,7 +65,11 @@ def training_bar(title: str, total_updates: int, split: str) -> Iterator[Trainin
 
 @contextlib.contextmanager
 def working(what: str) -> Iterator[None]:
-    """A spinner for a step of unknown length."""
+    """A spinner for a step of unknown length; one line where there is no terminal."""
+    if not STATUS.is_terminal:
+        say(f"{what} ...")
+        yield
+        return
     with Progress(SpinnerColumn(), TextColumn("{task.description}"), console=STATUS, transient=True) as progress:
         progress.add_task(what, total=None)
         yield

@@ -8,9 +8,8 @@ import contextlib
 import json
 import math
 import os
-import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from experiments.references import ORACLE, RULE, reference_results
 from experiments.rollout import run_episodes
 from experiments.run import Row, Run, create_run, open_run
 from experiments.statistics import score
+from experiments.stopping import TrainingStoppedError, stop_requests
 from gridenv.core.errors import RunError, raise_collected
 from gridenv.tasks import registry as task_registry
 from gridenv.tasks.env import EnvParams, GridEnv
@@ -34,13 +34,6 @@ from gridenv.tasks.env import EnvParams, GridEnv
 State = Any
 SPLIT_KEY = "split"
 """Setting of every task that names the days its episodes are drawn from."""
-
-
-class TrainingStoppedError(Exception):
-    """Training was asked to stop and has saved where it is."""
-
-    def __init__(self, runs: Sequence[Run]) -> None:
-        super().__init__(f"interrupted; go on with: gridenv train --resume {' '.join(map(str, runs))}")
 
 
 @dataclass
@@ -77,12 +70,15 @@ class Trainer:
         # As it would come back from a checkpoint: one compiled program for both.
         return Progress(run, jax.tree.map(_strong, state))
 
-    def restore(self, run: Run) -> Progress:
-        """A run as its newest checkpoint has it.
+    def begin_or_restore(self, run: Run) -> Progress:
+        """A run as its newest checkpoint has it; at its beginning if it was killed before the first one.
 
         Raises:
-            RunError: if there is no checkpoint, or it is damaged or of another configuration.
+            RunError: if the checkpoint is damaged or of another configuration.
         """
+        if not run.checkpoints():
+            run.cut_metrics(0)
+            return self.begin(run)
         update, path = run.last_checkpoint()
         like = jax.eval_shape(lambda: self.learner.init(run.seed, self.env_params))
         state = checkpoint.load(path, like, run.identity)
@@ -97,7 +93,7 @@ class Trainer:
             TrainingStoppedError: on Ctrl-C or SIGTERM, after saving a checkpoint.
         """
         every = self.config.run.checkpoint_every_updates
-        with _stop_requests() as stop, self._bar(group) as bar:
+        with stop_requests() as stop, self._bar(group) as bar:
             bar.show(group[0].update, group[0].latest)
             while group[0].update < self.total_updates:
                 rows = self._one_update(group)
@@ -109,7 +105,7 @@ class Trainer:
                     for progress in group:
                         self._save(progress)
                 if stop and not last:
-                    raise TrainingStoppedError([progress.run for progress in group])
+                    raise TrainingStoppedError([str(progress.run) for progress in group])
 
     def _bar(self, group: Sequence[Progress]) -> contextlib.AbstractContextManager[console.TrainingBar]:
         title = f"seed {', '.join(str(p.run.seed) for p in group)}"
@@ -189,12 +185,15 @@ def train(config: ExperimentConfig, runs_folder: Path) -> list[Run]:
     runs = []
     for seed in config.seeds:
         runs.append(create_run(config, seed, runs_folder))
-        trainer.train([trainer.begin(runs[-1])])
+        try:
+            trainer.train([trainer.begin(runs[-1])])
+        except TrainingStoppedError as stopped:
+            raise TrainingStoppedError(stopped.runs, config.seeds[len(runs) :]) from None
     return runs
 
 
 def resume(paths: Sequence[Path]) -> list[Run]:
-    """Train runs on from their newest checkpoints; a run that was killed before its first one begins again.
+    """Train runs on from their newest checkpoints; runs that were trained side by side go on side by side.
 
     Raises:
         RunError: if a folder is no run, or its checkpoint is damaged or of another configuration.
@@ -204,35 +203,13 @@ def resume(paths: Sequence[Path]) -> list[Run]:
     if len({run.config_hash for run in runs}) > 1:
         raise RunError("runs to resume differ in their configuration; resume them one by one")
     trainer = Trainer(runs[0].config)
-    for run in runs:
-        if run.checkpoints():
-            progress = trainer.restore(run)
-        else:
-            run.cut_metrics(0)
-            progress = trainer.begin(run)
-        trainer.train([progress])
+    together = [trainer.begin_or_restore(run) for run in runs]
+    if runs[0].config.run.vectorise_seeds and len({progress.update for progress in together}) == 1:
+        trainer.train(together)
+    else:
+        for progress in together:
+            trainer.train([progress])
     return runs
-
-
-@contextlib.contextmanager
-def _stop_requests() -> Iterator[list[int]]:
-    """A list that fills when the process is asked to stop; a second request stops at once."""
-    requests: list[int] = []
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = {s: signal.getsignal(s) for s in signals}
-
-    def note(number: int, frame: Any) -> None:
-        del frame
-        requests.append(number)
-        signal.signal(number, before[signal.Signals(number)])
-
-    try:
-        for s in signals:
-            signal.signal(s, note)
-        yield requests
-    finally:
-        for s in signals:
-            signal.signal(s, before[s])
 
 
 def _strong(leaf: Any) -> Any:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import yaml
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
@@ -66,16 +66,15 @@ def read_yaml(path: Path) -> Layer:
     if not path.is_file():
         raise ConfigError(f"configuration file '{shown}': no such file; give the path of a YAML file")
     try:
-        loaded = OmegaConf.load(path)
-        if not isinstance(loaded, DictConfig):
-            raise ConfigError(f"{shown}: holds a list; allowed: `key: value` lines; correct the file")
-        values = OmegaConf.to_container(loaded, resolve=True, throw_on_missing=True)
+        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        if not isinstance(node, yaml.MappingNode | None):
+            raise ConfigError(f"{shown}: is not a mapping; allowed: `key: value` lines; correct the file")
+        values = OmegaConf.to_container(OmegaConf.load(path), resolve=True, throw_on_missing=True)
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigError(f"{shown}{line}: not valid YAML ({_first_line(error.problem)}); correct the line") from error
     except (yaml.YAMLError, OSError, UnicodeDecodeError, OmegaConfBaseException) as error:
         raise ConfigError(f"{shown}: cannot be read ({_first_line(error)}); allowed: a YAML mapping") from error
-    node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     return Layer(values, dict(_lines(node, shown)))  # type: ignore[arg-type]
 
 
@@ -191,7 +190,7 @@ def display_path(path: Path) -> str:
 
 def to_yaml(values: Mapping[str, Any]) -> str:
     """Settings as YAML text that `read_yaml` reads back unchanged, in the order given."""
-    return yaml.safe_dump(dict(values), sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
+    return OmegaConf.to_yaml(OmegaConf.create(dict(values)))
 
 
 def _default_lists(model: type[BaseModel], layer: Layer) -> Layer:

@@ -1,0 +1,225 @@
+"""The command line as a user has it: processes, files, exit codes, messages."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from experiments import cli
+from experiments.run import TIME_FIELDS
+
+ROOT = Path(__file__).parents[2]
+SMOKE = "experiment=voltvar_ieee33_smoke"
+
+
+def environment(cache: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "GRIDENV_CACHE_DIR": str(cache), "COLUMNS": "200"}
+
+
+def start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "gridenv", *arguments],
+        cwd=folder,
+        env=environment(folder.parent / "cache"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def gridenv(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    process = start(folder, *arguments)
+    out, err = process.communicate(timeout=300)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def train(folder: Path, *arguments: str) -> Path:
+    done = gridenv(folder, "train", *arguments)
+    assert done.returncode == 0, done.stderr
+    return folder / done.stdout.removeprefix("trained: ").split()[-1]
+
+
+def metrics(run: Path) -> list[dict[str, object]]:
+    """Rows without the fields that time decides."""
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [{key: value for key, value in row.items() if key not in TIME_FIELDS} for row in rows]
+
+
+def stop_after(folder: Path, n_row: int, number: signal.Signals) -> tuple[Path, "subprocess.CompletedProcess[str]"]:
+    """Start the training of the smoke experiment and send a signal once there are some rows of metrics."""
+    process = start(folder, "train", SMOKE)
+    deadline = time.monotonic() + 200
+    files: list[Path] = []
+    while process.poll() is None and time.monotonic() < deadline:
+        files = list(folder.glob("runs/*/*/metrics.jsonl"))
+        if files and files[0].read_bytes().count(b"\n") >= n_row:
+            process.send_signal(number)
+            break
+        time.sleep(0.002)
+    out, err = process.communicate(timeout=60)
+    return files[0].parent, subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of all runs; the cache beside the working directories is shared, as a user's is."""
+    return tmp_path_factory.mktemp("cli")
+
+
+def workplace(base: Path, name: str) -> Path:
+    folder = base / name
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(base: Path) -> Path:
+    return train(workplace(base, "whole"), SMOKE)
+
+
+def test_the_same_configuration_and_seed_give_identical_metrics(base: Path, trained: Path) -> None:
+    again = train(workplace(base, "again"), f"experiment={trained / 'config.yaml'}")
+    assert metrics(again) == metrics(trained)
+    assert (again / "config.yaml").read_text() == (trained / "config.yaml").read_text()
+
+
+def test_a_run_killed_in_the_middle_resumes_to_the_same_metrics(base: Path, trained: Path) -> None:
+    folder = workplace(base, "killed")
+    run, killed = stop_after(folder, 15, signal.SIGKILL)
+    assert killed.returncode == -signal.SIGKILL
+    assert 15 <= len(metrics(run)) < len(metrics(trained))
+    done = gridenv(folder, "train", "--resume", str(run))
+    assert done.returncode == 0, done.stderr
+    assert metrics(run) == metrics(trained)
+
+
+def test_ctrl_c_saves_a_checkpoint_and_says_how_to_go_on(base: Path, trained: Path) -> None:
+    folder = workplace(base, "stopped")
+    run, stopped = stop_after(folder, 15, signal.SIGINT)
+    assert stopped.returncode == cli.INTERRUPTED
+    rows = len(metrics(run))
+    assert 15 <= rows < len(metrics(trained))
+    assert (run / "checkpoints" / f"update-{rows:06d}.npz").is_file()
+    resume = re.search(r"go on with: gridenv (train --resume \S+)", stopped.stderr)
+    assert resume, stopped.stderr
+    assert gridenv(folder, *resume.group(1).split()).returncode == 0
+    assert metrics(run) == metrics(trained)
+
+
+def test_a_report_is_one_page_that_needs_nothing_else(trained: Path) -> None:
+    done = gridenv(trained.parents[2], "report", str(trained))
+    assert done.returncode == 0, done.stderr
+    page = (trained / "report.html").read_text(encoding="utf-8")
+    sources = re.findall(r"(?:src|href)=\"([^\"]{0,40})", page)
+    assert len(sources) >= 4
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in sources)
+    assert not re.search(r"https?://|@import|<script|<link", page)
+    assert "$" not in re.sub(r"base64,[^\"]*", "", page)
+    for text in ("voltvar_ieee33_smoke", "no control", "droop curve", "optimal dispatch", "PPO"):
+        assert text in page
+
+    result = json.loads((trained / "evaluation.json").read_text(encoding="utf-8"))
+    assert (result["task"], result["split"], result["warnings"]) == ("VoltVar-IEEE33-v0", "test", [])
+    controllers = result["controllers"]
+    assert list(controllers) == ["ppo", "rule", "oracle", "none"]
+    assert controllers["rule"]["score"] == pytest.approx(0.0, abs=1e-9)
+    assert controllers["oracle"]["score"] == pytest.approx(1.0)
+    for entry in controllers.values():
+        assert entry["return_eur"]["low"] <= entry["return_eur"]["mean"] <= entry["return_eur"]["high"]
+        assert entry["cost"].keys() == {"v_band", "thermal", "pf_fail"}
+        assert entry["loss_kwh"] > 0
+
+
+def test_evaluate_takes_another_split_and_other_references(trained: Path) -> None:
+    done = gridenv(trained.parents[2], "evaluate", str(trained.parent), "--split", "validation", "--against", "none")
+    assert done.returncode == 0, done.stderr
+    result = json.loads((trained / "evaluation_validation.json").read_text(encoding="utf-8"))
+    assert list(result["controllers"]) == ["ppo", "none"]
+    assert result["controllers"]["ppo"]["score"] is None
+    # The last evaluation of the training was of the same policy on the same days.
+    last = metrics(trained)[-1]["validation/return_eur"]
+    assert result["controllers"]["ppo"]["return_eur"]["mean"] == pytest.approx(last, rel=1e-6)
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(base: Path, trained: Path) -> None:
+    config = trained / "config.yaml"
+    text = config.read_text(encoding="utf-8")
+    try:
+        config.write_text(text.replace("gamma: 0.99", "gamma: 0.98"), encoding="utf-8")
+        done = gridenv(base, "evaluate", str(trained))
+    finally:
+        config.write_text(text, encoding="utf-8")
+    assert done.returncode == 2
+    assert "config_hash is" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "culprit"),
+    [
+        (["train", "experiment=voltvar_ieee33", "agent.totl_steps=1"], "unknown key 'agent.totl_steps'"),
+        (["train", "experiment=voltvar_ieee33", "task=VoltVar-IEEE99-v0"], "unknown task 'VoltVar-IEEE99-v0'"),
+        (["train", "experiment=voltvar_ieee33", "task.inverters.0.p_dc_kw=-5"], "task.inverters.0.p_dc_kw = -5"),
+        (["train", "experiment=voltvar_ieee33", "agent.epochs=many"], "agent.epochs = 'many'"),
+        (["train", "experiment=missing.yaml"], "experiment 'missing.yaml': no such file"),
+        (["train", "experiment=voltvar_ieee33", "seed"], "override 'seed'"),
+        (["train", "experiment=voltvar_ieee33", "task.network=ieee34"], "unknown network 'ieee34'"),
+        (["train", "--resume", "runs/none"], "run 'runs/none': no such folder"),
+        (["train", "--resume", "runs/none", "seed=1"], "--resume takes the settings of the run"),
+        (["evaluate", "runs/none"], "run 'runs/none': no such folder"),
+        (["report", "runs/none"], "run 'runs/none': no such folder"),
+    ],
+)
+def test_bad_input_gives_one_line_that_names_the_culprit(
+    arguments: list[str],
+    culprit: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["gridenv", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("error: ")
+    assert culprit in lines[0]
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_a_command_all_are_listed_quickly_and_nothing_heavy_is_imported() -> None:
+    code = (
+        "import sys, time; start = time.perf_counter(); from gridenv._command import main\n"
+        "try: main()\n"
+        "except SystemExit as stop: print('code', stop.code)\n"
+        "print('seconds', time.perf_counter() - start, *sorted({'jax', 'pandapower', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment(Path("/nowhere")), check=True
+    )
+    for command in ("list", "train", "evaluate", "report", "demo", "bench"):
+        assert re.search(rf"^ +{command} +\S", done.stdout, re.MULTILINE)
+    assert "code 0" in done.stdout
+    last = done.stdout.splitlines()[-1].split()
+    assert last[0] == "seconds"
+    assert last[2:] == []
+
+
+def test_unknown_commands_end_with_code_2(tmp_path: Path) -> None:
+    done = gridenv(workplace(tmp_path, "w"), "trian")
+    assert done.returncode == 2
+    assert "trian" in done.stderr
+
+
+def test_list_shows_what_can_be_chosen(tmp_path: Path) -> None:
+    done = gridenv(workplace(tmp_path, "w"), "list")
+    assert done.returncode == 0
+    for name in ("ieee33", "VoltVar-IEEE33-v0", "ppo", "oracle", "voltvar_ieee33"):
+        assert re.search(rf"^  {re.escape(name)} +\S", done.stdout, re.MULTILINE)

@@ -1,0 +1,78 @@
+"""Episodes run side by side against the same episodes run one by one through the public step."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+from jax import numpy as jnp
+
+from agents.ppo.networks import init_actor_critic
+from agents.ppo.policy import PPOPolicy
+from agents.registry import make_reference
+from agents.rules import DoNothing
+from experiments.rollout import run_episodes
+from gridenv.tasks.env import EnvParams, GridEnv
+from gridenv.tasks.registry import make
+
+TASK = "VoltVar-IEEE33-v0"
+STEPS = 6
+
+
+@pytest.fixture(scope="module")
+def task() -> tuple[GridEnv, EnvParams]:
+    env, params = make(TASK, steps_per_episode=STEPS)
+    return env, replace(params, starts=params.starts[:3] + 48)
+
+
+def test_results_agree_with_a_plain_loop_over_steps(task: tuple[GridEnv, EnvParams]) -> None:
+    env, params = task
+    rule = make_reference("rule", env)
+    act = jax.jit(rule.act)
+    results = run_episodes(env, params, rule)
+    for episode, start in enumerate(params.starts):
+        observation, state = env.reset_at(start, params)
+        total, loss_kwh, cost = 0.0, 0.0, np.zeros(len(env.cost_names))
+        for _ in range(STEPS):
+            action = act(params, state, observation)
+            observation, state, reward, terminated, _, info = env.step(None, state, action, params)
+            assert not terminated
+            total, loss_kwh = total + float(reward), loss_kwh + float(info["kpi"]["loss_kwh"])
+            cost += np.asarray(info["cost"])
+        # float32 and another order of operations.
+        assert results.return_eur[episode] == pytest.approx(total, rel=1e-4, abs=1e-3)
+        assert results.loss_kwh[episode] == pytest.approx(loss_kwh, rel=1e-4)
+        np.testing.assert_allclose(results.cost[episode], cost, rtol=1e-3, atol=1e-4)
+    assert results.v_pu.shape == (3, STEPS, 33)
+    assert results.v_min_pu.min() == pytest.approx(results.v_pu.min())
+
+
+def test_an_episode_without_a_solution_ends_there_and_pays_once(task: tuple[GridEnv, EnvParams]) -> None:
+    env, params = task
+    loads = jax.tree.map(lambda x: x * 500 if x.dtype == jnp.float32 else x, params.model.loads)
+    params = replace(params, model=replace(params.model, loads=loads))
+    results = run_episodes(env, params, DoNothing())
+    assert (results.cost_of(env.cost_names, "pf_fail") == 1.0).all()
+    assert np.isnan(results.v_pu).all()
+    weight = float(params.cost_weight_eur[env.cost_names.index("pf_fail")])
+    np.testing.assert_allclose(results.return_eur, -weight)
+
+
+def test_the_return_is_penalised_even_if_the_agent_is_not(task: tuple[GridEnv, EnvParams]) -> None:
+    env, params = task
+    plain = run_episodes(env, params, DoNothing())
+    economic = run_episodes(env, replace(params, penalised=False), DoNothing())
+    np.testing.assert_allclose(plain.return_eur, economic.return_eur)
+    assert (plain.cost_of(env.cost_names, "v_band") > 0).any()
+    assert (plain.return_eur < plain.economic_eur).any()
+
+
+def test_the_learned_policy_gives_the_mean_held_inside_the_bounds(task: tuple[GridEnv, EnvParams]) -> None:
+    env, params = task
+    observation, state = env.reset_at(params.starts, params)
+    networks = init_actor_critic(jax.random.key(0), env.n_observation, env.n_action, (8,), 0.0)
+    bias = jnp.array([5.0, 0.25, -0.5, -7.0, 0.0, 1.0])
+    last = networks.actor[-1]._replace(weight=jnp.zeros_like(networks.actor[-1].weight), bias=bias)
+    policy = PPOPolicy(params=networks._replace(actor=(*networks.actor[:-1], last)))
+    action = policy.act(params, state, observation)
+    np.testing.assert_allclose(action, np.tile([1.0, 0.25, -0.5, -1.0, 0.0, 1.0], (3, 1)), atol=1e-6)
