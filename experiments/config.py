@@ -147,16 +147,19 @@ def compose(overrides: Sequence[str]) -> ExperimentConfig:
     Raises:
         ConfigError: one line for every problem.
     """
-    asked = read_overrides(overrides)
-    if not isinstance(asked.values.get("experiment"), str):
+    # Groups first: `agent=ppo agent.epochs=2` chooses, then changes, in whatever order they are written.
+    chosen = [text for text in overrides if text.partition("=")[0] in ("experiment", *_GROUPS)]
+    groups, changes = read_overrides(chosen), read_overrides([text for text in overrides if text not in chosen])
+    if not isinstance(groups.values.get("experiment"), str):
         raise ConfigError(
             f"experiment: none is named; write experiment=NAME with one of: {', '.join(names_in(EXPERIMENTS))}, "
             "or the path of a YAML file"
         )
-    path = _experiment_path(asked.values["experiment"])
+    path = _experiment_path(groups.values["experiment"])
     layer = _read_experiment(path)
     layer = layer if "name" in layer.values else Layer({"name": path.stem}).merged(layer)
-    layer = _on_top(layer, asked.without("experiment"), "command line")
+    for asked in (groups.without("experiment"), changes):
+        layer = _on_top(layer, asked, "command line")
     return check_experiment(_one_seed_key(layer), f"experiment '{layer.values['name']}'")
 
 
