@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from experiments.bench.cli import app as bench
 from experiments.stopping import TrainingStoppedError
 from gridenv.core.errors import ConfigError, GridEnvError
 
@@ -18,7 +19,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-bench = typer.Typer(help="Measure speed, side by side with the peers that are installed.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 
 DEMO_EXPERIMENT = "voltvar_ieee33"
@@ -35,8 +35,19 @@ class Kind(StrEnum):
     experiments = "experiments"
 
 
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE...", show_default=False)]
-RunPaths = Annotated[list[Path], typer.Argument(metavar="RUN...", show_default=False)]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="KEY=VALUE...",
+        help="experiment=NAME or a YAML file; task=NAME; agent=NAME; seed=N; task.KEY=VALUE, agent.KEY=VALUE and "
+        "others. A run's config.yaml shows all keys.",
+        show_default=False,
+    ),
+]
+RunPaths = Annotated[
+    list[Path],
+    typer.Argument(metavar="RUN...", help="Folders of runs, or a folder that holds runs.", show_default=False),
+]
 RunsFolder = Annotated[Path, typer.Option("--runs", help="Folder in which run folders are made.")]
 Split = Annotated[
     str | None, typer.Option(help="train, validation or test; the configuration's final split if left out.")
@@ -52,7 +63,7 @@ def _commands(context: typer.Context) -> None:
         typer.echo(context.get_help())
 
 
-@app.command("list")
+@app.command("list", short_help="Networks, tasks, agents and experiments by name.")
 def list_(kind: Annotated[Kind | None, typer.Argument(help="What to list; everything if left out.")] = None) -> None:
     """Show networks, tasks, agents and experiments by name."""
     from experiments.listing import entries
@@ -64,13 +75,18 @@ def list_(kind: Annotated[Kind | None, typer.Argument(help="What to list; everyt
             typer.echo(f"  {name:<32} {summary}".rstrip())
 
 
-@app.command()
+@app.command(short_help="Train an agent.")
 def train(
     overrides: Overrides = None,
     resume: Annotated[list[Path] | None, typer.Option(help="Go on with a run; may be given several times.")] = None,
     runs: RunsFolder = Path("runs"),
 ) -> None:
-    """Train an agent: experiment=NAME [agent=NAME seed=N agent.total_steps=2e6 task.load_scale=2.5 ...]."""
+    """Train an agent, one run folder a seed, and keep metrics and checkpoints there.
+
+    Example: gridenv train experiment=voltvar_ieee33 agent=ppo seed=3 agent.total_steps=2e6 task.load_scale=2.5
+
+    Ctrl-C saves a checkpoint; --resume goes on to the same result.
+    """
     from experiments.config import compose
 
     if resume and overrides:
@@ -85,7 +101,7 @@ def train(
     typer.echo(f"next: gridenv report {folders}", err=True)
 
 
-@app.command()
+@app.command(short_help="Score finished runs next to reference controllers.")
 def evaluate(runs: RunPaths, split: Split = None, against: Against = None) -> None:
     """Score finished runs (or folders of runs) on every episode of a split, next to reference controllers."""
     _prepare_jax()
@@ -101,14 +117,14 @@ def evaluate(runs: RunPaths, split: Split = None, against: Against = None) -> No
     console.say(f"written: {display_path(file)}")
 
 
-@app.command()
+@app.command(short_help="Write a page with figures about finished runs.")
 def report(runs: RunPaths, split: Split = None) -> None:
     """Write one self-contained HTML page about finished runs (or a folder of runs)."""
     _prepare_jax()
     _report(runs, split)
 
 
-@app.command()
+@app.command(short_help="Train, score and report the volt-var experiment.")
 def demo(overrides: Overrides = None, runs: RunsFolder = Path("runs")) -> None:
     """Train, score and report the volt-var experiment; settings may be changed as in `train`."""
     from experiments.config import compose

@@ -76,15 +76,14 @@ def learning_curve(curves: Sequence[Curve], references_eur: Mapping[str, float],
                     color=colour(name),
                     fontsize=8.5,
                 )
-        each = "; one line a seed" if len(curves) > 1 else ""
-        axes.plot([], [], color=colour(agent), lw=1.7, label=f"{split} days, without exploring{each}")
+        axes.plot([], [], color=colour(agent), lw=1.7, label=f"{split} days, not exploring")
         axes.plot([], [], color=FAINT, lw=0.9, label="training days, exploring")
         axes.set_ylim(low, high)
         axes.set_xlim(left=0)
         axes.set_xlabel("environment steps, millions")
         axes.set_ylabel("return, EUR per episode")
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / _MILLION:g}"))
-        axes.legend(loc="lower right")
+        axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, borderaxespad=0.2)
         return figure
 
 

@@ -70,10 +70,11 @@ def _learning(evaluation: Evaluation) -> str:
     references = reference_results(config, split, list(evaluation.references), *build_split(config, split))
     means = {name: float(r.return_eur.mean()) for name, r in references.items()}
     figure = plots.learning_curve(curves, means, evaluation.agent_name, split)
-    below = f" Without control the return is {means['none']:,.0f} EUR." if "none" in means else ""
+    each = ", one line a seed" if len(curves) > 1 else ""
+    below = f" Without control: {report_parts.number(means['none'], 0)} EUR." if "none" in means else ""
     return _figure(
         to_data_uri(figure),
-        f"Return over the training. Dashed: references on the same {split} days.{below}",
+        f"Return over the training{each}. Dashed: references on the same {split} days.{below}",
     )
 
 

@@ -24,7 +24,7 @@ def cards(summary: Summary) -> str:
     agent, rule = summary.controllers[0], summary.controller("rule")
     shown = []
     if agent.score is not None:
-        shown.append(_card(_text(agent.score.mean, 2), _score_text(agent, agent.score)))
+        shown.append(_card(number(agent.score.mean, 2), _score_text(agent, agent.score)))
     if rule is not None:
         for title, ours, theirs in (
             ("voltage violation against the droop curve", agent.cost.get("v_band"), rule.cost.get("v_band")),
@@ -32,7 +32,7 @@ def cards(summary: Summary) -> str:
         ):
             if ours is not None and theirs is not None and theirs.mean > 0:
                 change = PERCENT * (ours.mean / theirs.mean - 1.0)
-                shown.append(_card(f"{_text(change, 0, signed=True)} %", title))
+                shown.append(_card(f"{number(change, 0, signed=True)} %", title))
     return "\n".join(shown)
 
 
@@ -95,9 +95,9 @@ def run_table(runs: Sequence[Run]) -> str:
 
 def _score_text(agent: ControllerSummary, interval: Interval) -> str:
     """What stands below the score: its interval and, of several seeds, each one's."""
-    values = ", ".join(_text(value, 3) for value in agent.score_per_seed.values())
+    values = ", ".join(number(value, 3) for value in agent.score_per_seed.values())
     each = f"; by seed {values}" if len(agent.score_per_seed) > 1 else ""
-    return f"score, 95 % confidence {_text(interval.low, 2)} to {_text(interval.high, 2)}{each}"
+    return f"score, 95 % confidence {number(interval.low, 2)} to {number(interval.high, 2)}{each}"
 
 
 def _controller_row(c: ControllerSummary) -> list[str]:
@@ -115,13 +115,14 @@ def _controller_row(c: ControllerSummary) -> list[str]:
 
 
 def _interval(interval: Interval, digits: int) -> str:
-    mean = _text(interval.mean, digits)
+    mean = number(interval.mean, digits)
     if interval.low == interval.high:
         return mean
-    return f"{mean}<small>{_text(interval.low, digits)} to {_text(interval.high, digits)}</small>"
+    return f"{mean}<small>{number(interval.low, digits)} to {number(interval.high, digits)}</small>"
 
 
-def _text(value: float, digits: int, *, signed: bool = False) -> str:
+def number(value: float, digits: int, *, signed: bool = False) -> str:
+    """A number with thousands separators and a true minus sign."""
     return f"{value:{'+' if signed else ''},.{digits}f}".replace("-", _MINUS)
 
 

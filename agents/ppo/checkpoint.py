@@ -67,8 +67,8 @@ def load(path: Path, like: State, identity: dict[str, Any]) -> State:
         raise RunError(f"checkpoint '{path}': damaged ({error}); delete it to go on from the one before it") from error
     raise_collected(
         [
-            f"checkpoint '{path}': {key} is {found.get(key)!r}; this run needs {value!r}; go on with the run it belongs "
-            "to, its configuration unchanged"
+            f"checkpoint '{path}': {key} is {found.get(key)!r}; this run needs {value!r}; go on with the run it "
+            "belongs to, its configuration unchanged"
             for key, value in identity.items()
             if found.get(key) != value
         ],
