@@ -73,7 +73,7 @@ def equilibrium(
 
     def gap(q_kvar: Array, start: Array) -> tuple[Array, Array]:
         solution = solve(model, inject(model, series, Command(pv_q_kvar=q_kvar)), start)
-        asked = q_request_share(curve, flows.bus_v_pu(solution)[..., model.pv.bus]) * rating
+        asked = q_request_share(curve, flows.bus_v_pu(model.flow, solution.slot_current)[..., model.pv.bus]) * rating
         return jnp.clip(asked, -limit, limit) - q_kvar, solution.slot_voltage
 
     def unsettled(carry: tuple[Array, Array, Array, Array]) -> Array:
@@ -106,7 +106,7 @@ def _step_matrix(model: GridModel, curve: VoltVarCurve) -> Float[Array, "unit un
             tolerance_pu=model.tolerance_pu,
             max_iterations=model.max_iterations,
         )
-        return flows.bus_v_pu(solution)[model.pv.bus]
+        return flows.bus_v_pu(model.flow, solution.slot_current)[model.pv.bus]
 
     sensitivity = jax.jacfwd(v_of)(zero[first_pv:])
     slope = curve.steepest_per_pu * model.pv.s_rated_kva

@@ -1,7 +1,7 @@
-"""Quantities that follow from a solved power flow: magnitudes, branch currents and loadings, source power.
+"""Quantities that follow from the currents of the injection nodes: voltages, flows, loadings, losses, residual.
 
-Branch and source currents are affine in the injected currents, `i = i0 + I @ response`. Computing them from voltage
-differences instead would lose float32 digits on short lines.
+All are affine in the currents, `x = x0 + I @ response`, or functions of such quantities. Computing branch currents from
+voltage differences instead would lose float32 digits on short lines.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from jax import numpy as jnp
 from jaxtyping import Complex, Float
 
 from gridenv.powerflow.arrays import FlowArrays
-from gridenv.powerflow.dense import FlowSolution
+from gridenv.powerflow.dense import slot_power_pu
 
 _TINY = 1e-30
 
@@ -32,39 +32,62 @@ def magnitude(pair: Float[Array, "*batch two_n"]) -> Float[Array, "*batch n"]:
 
 
 @jax.jit
-def complex_voltage(flow: FlowArrays, solution: FlowSolution) -> Complex[Array, "*batch bus"]:
-    """Complex voltage of every bus, pu."""
-    del flow
-    return lax.complex(*jnp.split(solution.bus_voltage, 2, axis=-1))
+def bus_voltage(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -> Complex[Array, "*batch bus"]:
+    """Complex voltage of every bus, pu; 0 where de-energised."""
+    return lax.complex(*jnp.split(_bus_pair(flow, slot_current), 2, axis=-1))
 
 
 @jax.jit
-def bus_v_pu(solution: FlowSolution) -> Float[Array, "*batch bus"]:
+def bus_v_pu(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -> Float[Array, "*batch bus"]:
     """Voltage magnitude of every bus, pu."""
-    return magnitude(solution.bus_voltage)
+    return magnitude(_bus_pair(flow, slot_current))
 
 
 @jax.jit
-def line_current_a(flow: FlowArrays, solution: FlowSolution) -> Float[Array, "*batch line"]:
+def slot_voltage(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -> Float[Array, "*batch two_slot"]:
+    """Voltage of every injection node as [Re, Im], pu."""
+    return flow.slot_no_load + slot_current @ flow.slot_response
+
+
+@jax.jit
+def residual_pu(
+    flow: FlowArrays,
+    slot_current: Float[Array, "*batch two_slot"],
+    p_kw: Float[Array, "*batch injection"],
+    q_kvar: Float[Array, "*batch injection"],
+) -> Float[Array, "*batch"]:
+    """Largest difference of the power that the currents carry, V conj(I), and that asked for, pu of `s_base_kva`."""
+    ir, ii = jnp.split(slot_current, 2, axis=-1)
+    vr, vi = jnp.split(slot_voltage(flow, slot_current), 2, axis=-1)
+    dp = vr * ir + vi * ii - slot_power_pu(flow, p_kw)
+    dq = vi * ir - vr * ii - slot_power_pu(flow, q_kvar)
+    mismatch = dp * dp + dq * dq
+    # On a CPU the maximum of XLA passes over NaN.
+    mismatch = jnp.where(jnp.isfinite(mismatch), mismatch, jnp.inf)
+    return jnp.sqrt(jnp.max(mismatch, axis=-1, initial=0.0))
+
+
+@jax.jit
+def line_current_a(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -> Float[Array, "*batch line"]:
     """Current of every line in A, the larger of its two ends."""
     ends = 1 if flow.line_ends_agree else 2
-    currents = [
-        magnitude(flow.line_no_load[end] + solution.slot_current @ flow.line_response[end]) for end in range(ends)
-    ]
+    currents = [magnitude(flow.line_no_load[end] + slot_current @ flow.line_response[end]) for end in range(ends)]
     return currents[0] if ends == 1 else jnp.maximum(*currents)
 
 
 @jax.jit
-def line_loading(flow: FlowArrays, solution: FlowSolution) -> Float[Array, "*batch line"]:
+def line_loading(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -> Float[Array, "*batch line"]:
     """Current of every line as a share of its rating; 0 where no rating is known."""
-    return line_current_a(flow, solution) * (1.0 / flow.line_i_max_a)
+    return line_current_a(flow, slot_current) * (1.0 / flow.line_i_max_a)
 
 
 @jax.jit
-def transformer_loading(flow: FlowArrays, solution: FlowSolution) -> Float[Array, "*batch transformer"]:
+def transformer_loading(
+    flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]
+) -> Float[Array, "*batch transformer"]:
     """Current of every transformer as a share of its rating, the larger of its two sides."""
     sides = [
-        magnitude(flow.transformer_no_load[end] + solution.slot_current @ flow.transformer_response[end])
+        magnitude(flow.transformer_no_load[end] + slot_current @ flow.transformer_response[end])
         / flow.transformer_rating[end]
         for end in (0, 1)
     ]
@@ -74,25 +97,33 @@ def transformer_loading(flow: FlowArrays, solution: FlowSolution) -> Float[Array
 @jax.jit
 def source_power(
     flow: FlowArrays,
-    solution: FlowSolution,
+    slot_current: Float[Array, "*batch two_slot"],
     p_kw: Float[Array, "*batch injection"],
     q_kvar: Float[Array, "*batch injection"],
 ) -> SourcePower:
     """Power from the upstream grid; injections at a source's own bus are served there."""
-    p, q = (power * flow.s_base_kva for power in _entering(flow, solution))
+    p, q = (power * flow.s_base_kva for power in _entering(flow, slot_current))
     return SourcePower(p - p_kw @ flow.injection_source, q - q_kvar @ flow.injection_source)
 
 
 @jax.jit
-def loss_kw(flow: FlowArrays, solution: FlowSolution, p_kw: Float[Array, "*batch injection"]) -> Float[Array, "*batch"]:
+def loss_kw(
+    flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"], p_kw: Float[Array, "*batch injection"]
+) -> Float[Array, "*batch"]:
     """Active power that enters the network and does not leave it again: lines, transformers and shunts."""
-    injected = jnp.sum(p_kw @ flow.injection_slot, axis=-1)
-    return (_entering(flow, solution)[0] + injected) * flow.s_base_kva
+    injected = jnp.sum(slot_power_pu(flow, p_kw), axis=-1)
+    return (_entering(flow, slot_current)[0] + injected) * flow.s_base_kva
 
 
-def _entering(flow: FlowArrays, solution: FlowSolution) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
+def _bus_pair(flow: FlowArrays, slot_current: Array) -> Array:
+    return flow.bus_no_load + slot_current @ flow.bus_response
+
+
+def _entering(
+    flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]
+) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
     """Active and reactive power from all source nodes into the network, pu."""
-    current = flow.source_no_load + solution.slot_current @ flow.source_response
+    current = flow.source_no_load + slot_current @ flow.source_response
     ir, ii = jnp.split(current, 2, axis=-1)
     vr, vi = jnp.split(flow.source_voltage, 2, axis=-1)
     return jnp.sum(vr * ir + vi * ii, axis=-1), jnp.sum(vi * ir - vr * ii, axis=-1)

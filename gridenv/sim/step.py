@@ -76,21 +76,22 @@ def solve(
 
 
 def _meter(model: GridModel, command: Command, injections: Injections, solution: dense.FlowSolution) -> GridOutput:
-    source = flows.source_power(model.flow, solution, injections.p_kw, injections.q_kvar)
+    current = solution.slot_current
+    source = flows.source_power(model.flow, current, injections.p_kw, injections.q_kvar)
     corrected = jnp.any(injections.pv_q_kvar != command.pv_q_kvar, axis=-1)
     status = jnp.where(solution.converged, 0, int(Status.NOT_CONVERGED)) | jnp.where(
         corrected, int(Status.ACTION_CORRECTED), 0
     )
     return GridOutput(
-        v_pu=flows.bus_v_pu(solution),
-        line_loading=flows.line_loading(model.flow, solution),
-        loss_kw=flows.loss_kw(model.flow, solution, injections.p_kw),
+        v_pu=flows.bus_v_pu(model.flow, current),
+        line_loading=flows.line_loading(model.flow, current),
+        loss_kw=flows.loss_kw(model.flow, current, injections.p_kw),
         source_p_kw=source.p_kw,
         source_q_kvar=source.q_kvar,
         pv_p_kw=injections.pv_p_kw,
         pv_q_kvar=injections.pv_q_kvar,
         pv_q_available_kvar=injections.pv_q_available_kvar,
-        residual_pu=solution.residual_pu,
+        residual_pu=flows.residual_pu(model.flow, current, injections.p_kw, injections.q_kvar),
         converged=solution.converged,
         iterations=solution.iterations,
         status=status,

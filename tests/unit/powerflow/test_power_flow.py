@@ -1,11 +1,13 @@
 """The power flow against published results, closed forms and its own promises about batches and failures."""
 
+import pickle
+
 import jax
 import numpy as np
 import pytest
 from jax import numpy as jnp
 
-from gridenv.core.errors import ActionError, ConfigError
+from gridenv.core.errors import ActionError, ConfigError, NetworkError
 from gridenv.network import BusTable, InjectionTable, LineTable, NetworkSpec, SourceTable, load_network
 from gridenv.powerflow import PowerFlow
 
@@ -173,9 +175,67 @@ def test_wrong_length_nan_and_infinity_are_refused_by_name(fast: PowerFlow) -> N
     assert "q_kvar of 'load.9' is inf" in str(error.value)
 
 
-def test_nan_inside_jit_is_reported_as_not_converged(fast: PowerFlow) -> None:
-    p_kw = jnp.asarray(fast.default_p_kw, "float32").at[3].set(jnp.nan)
-    assert not bool(fast.solve(p_kw, fast.default_q_kvar).converged)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("batch", [1, 3, 65, 200, 1024])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e30])
+def test_a_sample_that_is_not_a_number_is_the_only_one_not_converged(dtype: str, batch: int, bad: float) -> None:
+    power_flow = PowerFlow("ieee33", dtype)
+    with power_flow.precision():
+        p_kw = jnp.tile(jnp.asarray(power_flow.default_p_kw, dtype), (batch, 1)).at[batch // 2, 5].set(bad)
+        solution = power_flow.solve(p_kw, power_flow.default_q_kvar)
+    expected = np.arange(batch) != batch // 2
+    np.testing.assert_array_equal(solution.converged, expected)
+    assert np.all(np.isfinite(solution.v_pu))
+    assert np.all(np.asarray(solution.residual_pu)[expected] < 1e-5)
+    assert not np.any(np.asarray(solution.residual_pu)[~expected] < 1e-5)
+
+
+def test_gradients_are_right_next_to_a_sample_that_is_not_a_number(exact: PowerFlow) -> None:
+    with jax.enable_x64(True):
+        p_kw = jnp.tile(jnp.asarray(exact.default_p_kw), (2, 1))
+        gradient = jax.grad(lambda p: exact.solve(p, exact.default_q_kvar).loss_kw[0])
+        alone, together = gradient(p_kw), gradient(p_kw.at[1, 5].set(jnp.nan))
+    np.testing.assert_allclose(together[0], alone[0], rtol=1e-7)
+
+
+def test_quantities_asked_for_inside_jit_leave_the_solution_usable(fast: PowerFlow) -> None:
+    solution = _scaled(fast, 1.0)
+    jax.jit(lambda x: x + solution.loss_kw)(1.0)
+    assert float(solution.loss_kw[0]) == pytest.approx(202.677, rel=1e-4)
+
+
+def test_power_flow_and_solution_survive_pickling(fast: PowerFlow) -> None:
+    solution = pickle.loads(pickle.dumps(_scaled(fast, 1.0)))
+    np.testing.assert_array_equal(solution.v_pu, _scaled(fast, 1.0).v_pu)
+    np.testing.assert_array_equal(_scaled(solution.power_flow, 2.0).loss_kw, _scaled(fast, 2.0).loss_kw)
+
+
+def test_no_samples_and_no_loads_are_no_error(fast: PowerFlow) -> None:
+    assert fast.solve(np.zeros((0, 32)), np.zeros((0, 32))).v_pu.shape == (0, 33)
+    spec = load_network("ieee33")
+    empty = PowerFlow(spec.replace(injections=InjectionTable()))
+    solution = empty.solve(np.zeros((2, 0)), np.zeros((2, 0)))
+    assert np.all(solution.converged)
+    np.testing.assert_allclose(np.abs(solution.v_pu), 1.0, atol=1e-6)
+    np.testing.assert_allclose(solution.loss_kw, 0.0, atol=1e-3)
+
+
+def test_what_is_no_network_no_start_and_no_power_is_refused(fast: PowerFlow, exact: PowerFlow) -> None:
+    with pytest.raises(NetworkError, match=r"network is a dict; allowed: a catalogue name or a NetworkSpec"):
+        PowerFlow({})
+    with pytest.raises(ActionError, match=r"start has 32 injection nodes in float64, this network 32 in float32"):
+        fast.solve(fast.default_p_kw, fast.default_q_kvar, start=exact.solve(exact.default_p_kw, exact.default_q_kvar))
+    with pytest.raises(ActionError, match=r"p_kw is not made of real numbers \(dtype kind 'c'\)"):
+        fast.solve(fast.default_p_kw + 0j, fast.default_q_kvar)
+
+
+def test_float64_inside_a_float32_trace_says_what_to_do(exact: PowerFlow) -> None:
+    with pytest.raises(ConfigError, match=r"put jit, vmap or grad inside `with jax.enable_x64\(True\):`"):
+        jax.jit(lambda p: exact.solve(p, exact.default_q_kvar).loss_kw)(exact.default_p_kw)
+
+
+def test_dtype_may_be_a_numpy_type() -> None:
+    assert PowerFlow("ieee33", np.float64).dtype == "float64"
 
 
 def test_settings_are_checked_together() -> None:
