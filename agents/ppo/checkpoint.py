@@ -59,7 +59,8 @@ def load(path: Path, like: State, identity: dict[str, Any]) -> State:
     if not path.is_file():
         raise RunError(f"checkpoint '{path}': no such file; name a run that has one")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here, since np.load leaves a damaged file open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         header = json.loads(str(arrays.pop(_HEADER)))
         found, generators = header["identity"], header["generators"]

@@ -52,7 +52,8 @@ class PowerGridModelEngine:
     def call(self) -> Any:
         """Solve and form complex voltages, as the other engines return."""
         node = self.model.calculate_power_flow(update_data=self._update, **self.options)["node"]
-        self._v_pu = node["u_pu"] * np.exp(1j * node["u_angle"])
+        with np.errstate(invalid="ignore"):  # a sample without solution is full of NaN
+            self._v_pu = node["u_pu"] * np.exp(1j * node["u_angle"])
         return self._v_pu
 
     def outcome(self) -> tuple[np.ndarray, np.ndarray]:
