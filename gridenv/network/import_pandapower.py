@@ -10,7 +10,15 @@ import numpy as np
 
 from gridenv.core.errors import NetworkError, UnsupportedElementError, did_you_mean, raise_collected
 from gridenv.core.units import A_PER_KA, KVA_PER_MVA, KW_PER_MW, PERCENT
-from gridenv.network.pandapower_tables import column, flags, names, unknown_tables, unsupported_options
+from gridenv.network.pandapower_tables import (
+    column,
+    dangling_switches,
+    flags,
+    missing_tables,
+    names,
+    unknown_tables,
+    unsupported_options,
+)
 from gridenv.network.spec import (
     Bools,
     BusTable,
@@ -80,11 +88,13 @@ def from_pandapower(net: Any) -> NetworkSpec:
 
     Raises:
         UnsupportedElementError: for in-service elements that are not modelled; names table and indices.
-        NetworkError: for inconsistent data.
+        NetworkError: for inconsistent data, and for anything that is no pandapower network.
 
     Source: pandapower 3.5 documentation, electric model of each element.
     """
+    raise_collected([*missing_tables(net)], NetworkError)
     raise_collected([*unknown_tables(net), *unsupported_options(net)], UnsupportedElementError)
+    raise_collected([*dangling_switches(net)], NetworkError)
     spec = NetworkSpec(
         name=str(net.name or "pandapower"),
         buses=BusTable(

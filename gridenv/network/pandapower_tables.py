@@ -40,6 +40,29 @@ def flags(table: Any, name: str, missing: bool = True) -> Bools:
     return np.asarray(values.to_numpy(), dtype=bool)
 
 
+def missing_tables(net: Any) -> Iterable[str]:
+    """What shows that this is no pandapower network at all, as one message."""
+    missing = [name for name in _CONVERTED if not hasattr(getattr(net, name, None), "columns")]
+    if missing:
+        yield (
+            f"from_pandapower: got {type(net).__name__} without the tables {', '.join(missing)}; allowed: a network as "
+            "pandapower.create_empty_network() or pandapower.networks make it; pass that"
+        )
+
+
+def dangling_switches(net: Any) -> Iterable[str]:
+    """Open switches at lines and transformers that are not in the tables."""
+    for kind, name in (("l", "line"), ("t", "trafo")):
+        table = getattr(net, name)
+        at_kind = net.switch[(net.switch.et.to_numpy() == kind) & ~flags(net.switch, "closed")]
+        for index, element in at_kind.element.items():
+            if element not in table.index:
+                yield (
+                    f"pandapower network '{net.name or ''}': switch {index} is at {name} {element}, which is not in table "
+                    f"'{name}'; remove the switch, or correct its element"
+                )
+
+
 def unknown_tables(net: Any) -> Iterable[str]:
     """Tables of elements at buses that are in service and have no counterpart here."""
     for name, table in net.items():

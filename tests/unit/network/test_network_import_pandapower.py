@@ -162,3 +162,30 @@ def test_inconsistent_data_are_reported_by_the_import() -> None:
     net.line.loc[20, "r_ohm_per_km"] = np.nan
     with pytest.raises(NetworkError, match=r"network 'mixed': line 'line\.20': r_ohm = nan; allowed: a finite number"):
         from_pandapower(net)
+
+
+@pytest.mark.parametrize(
+    ("kind", "table", "element"),
+    [("l", "line", 21), ("t", "trafo", 1)],
+)
+def test_open_switch_at_a_deleted_element_is_named(kind: str, table: str, element: int) -> None:
+    net = make_net()
+    bus = net[table].loc[element, "from_bus" if kind == "l" else "hv_bus"]
+    switch = pp.create_switch(net, bus, element, et=kind, closed=False)
+    net[table] = net[table].drop(index=element)
+    with pytest.raises(NetworkError) as error:
+        from_pandapower(net)
+    assert str(error.value) == (
+        f"pandapower network 'mixed': switch {switch} is at {table} {element}, which is not in table '{table}'; remove "
+        "the switch, or correct its element"
+    )
+
+
+@pytest.mark.parametrize(("net", "kind"), [(None, "NoneType"), ({}, "dict"), ("net.json", "str")])
+def test_what_is_no_pandapower_network_is_refused(net: object, kind: str) -> None:
+    with pytest.raises(NetworkError) as error:
+        from_pandapower(net)
+    assert str(error.value) == (
+        f"from_pandapower: got {kind} without the tables bus, ext_grid, line, trafo, load, sgen, storage, shunt, switch; "
+        "allowed: a network as pandapower.create_empty_network() or pandapower.networks make it; pass that"
+    )
