@@ -135,7 +135,7 @@ def _joint_problems(spec: NetworkSpec) -> Iterator[str]:
     closed = zip(switches.id, switches.bus_a, switches.bus_b, switches.closed, strict=True)
     joints += [("closed switch", e, a, b) for e, a, b, on in closed if on]
     for kind, element, a, b in joints:
-        if not math.isclose(vn_kv[a], vn_kv[b], rel_tol=1e-9):
+        if math.isfinite(vn_kv[a]) and math.isfinite(vn_kv[b]) and not math.isclose(vn_kv[a], vn_kv[b], rel_tol=1e-9):
             yield (
                 f"{kind} '{element}': joins bus '{a}' with vn_kv = {vn_kv[a]:g} and bus '{b}' with {vn_kv[b]:g}; "
                 "allowed: equal nominal voltages; correct one, or put a transformer between"
@@ -149,7 +149,8 @@ def _supply_problems(spec: NetworkSpec, allow_islands: bool) -> Iterator[str]:
         yield f"source table: {len(spec.sources)} sources at in-service buses; allowed: at least 1; add a source"
         return
     voltage: dict[int, tuple[str, complex]] = {}
-    for i in np.flatnonzero(topology.source_on):
+    is_known = np.isfinite(spec.sources.v_pu) & np.isfinite(spec.sources.angle_rad)
+    for i in np.flatnonzero(topology.source_on & is_known):
         node = int(topology.bus_to_node[topology.source_bus[i]])
         v = complex(spec.sources.v_pu[i] * np.exp(1j * spec.sources.angle_rad[i]))
         first, v_first = voltage.setdefault(node, (spec.sources.id[i], v))

@@ -185,3 +185,13 @@ def test_bus_table_without_rows_is_named() -> None:
     spec = two_bus()
     text = message(spec.replace(buses=type(spec.buses)()))
     assert "line 'ab': from_bus = 'a' is not in the bus table; add the bus or correct the name" in text
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_value_that_is_not_finite_is_reported_once_and_not_as_a_contradiction(bad: float) -> None:
+    expected = f"= {bad:g}; allowed: a finite number; correct the value"
+    sources = changed("sources", bus=("s", "s"), v_pu=floats(bad, 1.01), angle_rad=floats(0.1, 0.1))
+    assert message(sources) == f"source 'grid': v_pu {expected}"
+    sources = changed("sources", bus=("s", "s"), v_pu=floats(1.02, 1.02), angle_rad=floats(0.1, bad))
+    assert message(sources) == f"source 'second': angle_rad {expected}"
+    assert message(with_value("buses", "vn_kv", 1, bad)) == f"bus 'm1': vn_kv {expected}"
