@@ -39,12 +39,17 @@ def checked_action(
 
 def _as_float32(action: Any, task_id: str) -> np.ndarray:
     try:
-        with np.errstate(over="ignore"):
-            return np.asarray(action, np.float32)
+        array = np.asarray(action)
     except (TypeError, ValueError) as error:
-        raise ActionError(
-            f"{task_id}: action {action!r} cannot be read as numbers ({error}); give an array of floats"
-        ) from error
+        raise ActionError(_not_numeric(action, task_id, str(error))) from error
+    if array.dtype.kind not in "fiub":
+        raise ActionError(_not_numeric(action, task_id, f"their type is {array.dtype}"))
+    with np.errstate(over="ignore"):
+        return array.astype(np.float32)
+
+
+def _not_numeric(action: Any, task_id: str, reason: str) -> str:
+    return f"{task_id}: action {action!r} cannot be read as real numbers ({reason}); give an array of floats"
 
 
 def _not_finite(given: np.ndarray, array: np.ndarray, names: Sequence[str], task_id: str) -> str:
