@@ -1,4 +1,4 @@
-"""Registry, error helpers, named streams, cache folder and the pytree decorator."""
+"""Error helpers, named streams, cache folder and the pytree decorator."""
 
 import jax
 import numpy as np
@@ -6,18 +6,9 @@ import pytest
 from jax import numpy as jnp
 
 from gridenv.core.cache import cache_dir
-from gridenv.core.errors import ConfigError, NetworkError, did_you_mean, raise_collected
+from gridenv.core.errors import NetworkError, did_you_mean, raise_collected
 from gridenv.core.pytree import pytree, static
 from gridenv.core.random import stream
-from gridenv.core.registry import Registry
-
-
-def test_registry_loads_by_name_and_suggests_on_a_misspelt_one() -> None:
-    registry = Registry("tool", {"square_root": "math:sqrt"})
-    assert registry.load("square_root")(9.0) == 3.0
-    assert "square_rot" not in registry
-    with pytest.raises(ConfigError, match=r"unknown tool 'square_rot'; did you mean 'square_root'\?"):
-        registry.load("square_rot")
 
 
 def test_hint_lists_what_is_known_when_nothing_is_close() -> None:
