@@ -17,7 +17,6 @@ from agents import registry as agent_registry
 from gridenv.core.config import (
     BASE_KEY,
     SUFFIX,
-    Layer,
     check,
     display_path,
     names_in,
@@ -27,6 +26,7 @@ from gridenv.core.config import (
     read_yaml,
 )
 from gridenv.core.errors import ConfigError, did_you_mean, raise_collected
+from gridenv.core.layer import Layer
 from gridenv.exogenous.splits import SPLIT_NAMES
 from gridenv.tasks import registry as task_registry
 

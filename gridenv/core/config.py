@@ -6,7 +6,6 @@ correct. Files and overrides are layers; later ones win.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -16,44 +15,12 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
 from gridenv.core.errors import ConfigError, did_you_mean, raise_collected
+from gridenv.core.layer import Layer, merge, value_at
 
 Model = TypeVar("Model", bound=BaseModel)
 BASE_KEY = "base"
 SUFFIX = ".yaml"
 _OVERRIDE_KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
-
-
-@dataclass(frozen=True)
-class Layer:
-    """Nested settings and where they were written."""
-
-    values: dict[str, Any] = field(default_factory=dict)
-    origin: dict[str, str] = field(default_factory=dict)
-    """Dotted key -> `file:line` or the text of an override."""
-
-    def merged(self, other: "Layer") -> "Layer":
-        """These settings with those of `other` on top; mappings are merged, lists and values replaced.
-
-        Raises:
-            ConfigError: if `other` names an entry of a list that is not there.
-        """
-        values = _merge(self.values, other.values, "")
-        return Layer(values, {k: v for k, v in (self.origin | other.origin).items() if _has(values, k)})
-
-    def without(self, key: str) -> "Layer":
-        """A copy that lacks the top-level `key`."""
-        values = {k: v for k, v in self.values.items() if k != key}
-        return Layer(values, {k: v for k, v in self.origin.items() if k != key and not k.startswith(f"{key}.")})
-
-    def part(self, key: str) -> "Layer":
-        """The mapping under the top-level `key`, or nothing where it is left out."""
-        start = f"{key}."
-        origin = {k.removeprefix(start): v for k, v in self.origin.items() if k.startswith(start)}
-        return Layer(self.values.get(key) or {}, origin)
-
-    def under(self, key: str) -> "Layer":
-        """The same settings, one level deeper under `key`."""
-        return Layer({key: self.values}, {f"{key}.{k}": v for k, v in self.origin.items()})
 
 
 def read_yaml(path: Path) -> Layer:
@@ -200,7 +167,7 @@ def _default_lists(model: type[BaseModel], layer: Layer) -> Layer:
         default = model.model_fields[key].default if key in model.model_fields else None
         if isinstance(default, tuple) and isinstance(value, Mapping):
             entries = [d.model_dump(mode="json") if isinstance(d, BaseModel) else d for d in default]
-            filled[key] = _merge(entries, value, f"{key}.")
+            filled[key] = merge(entries, value, f"{key}.")
     return Layer({**layer.values, **filled}, layer.origin)
 
 
@@ -221,7 +188,7 @@ def _problem(model: type[BaseModel], layer: Layer, where: str, prefix: str, key:
     allowed = " or ".join(dict.fromkeys(_allowed(e) for e in errors))
     if not key:
         return f"{where}: {allowed}"
-    return f"{where}: {full} = {_value_at(layer.values, key)!r}; {allowed}{fix}"
+    return f"{where}: {full} = {value_at(layer.values, key)!r}; {allowed}{fix}"
 
 
 def _allowed(error: Mapping[str, Any]) -> str:
@@ -246,20 +213,6 @@ def _holds(here: Any, part: str | int) -> bool:
     return isinstance(here, Sequence) and not isinstance(here, str) and isinstance(part, int) and part < len(here)
 
 
-def _value_at(values: Any, key: str) -> Any:
-    for part in key.split("."):
-        values = values[part] if isinstance(values, Mapping) else values[int(part)]
-    return values
-
-
-def _has(values: Any, key: str) -> bool:
-    try:
-        _value_at(values, key)
-    except (KeyError, IndexError, TypeError, ValueError):
-        return False
-    return True
-
-
 def _known_keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
     """Fields of the model at a path of keys and list places."""
     here: type[BaseModel] | None = model
@@ -273,23 +226,6 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((found for a in get_args(annotation) if (found := _model_in(a)) is not None), None)
-
-
-def _merge(below: Any, above: Any, path: str) -> Any:
-    if not isinstance(above, Mapping):
-        return above
-    if isinstance(below, Mapping):
-        merged = {k: _merge(below[k], v, f"{path}{k}.") if k in below else v for k, v in above.items()}
-        return {**below, **merged}
-    if isinstance(below, list) and above and all(str(k).isdigit() for k in above):
-        outside = [k for k in above if int(k) >= len(below)]
-        if outside:
-            raise ConfigError(
-                f"'{path}{outside[0]}': the list has {len(below)} entries; allowed: 0..{len(below) - 1}; "
-                "replace the whole list to make it longer"
-            )
-        return [_merge(v, above[str(i)], f"{path}{i}.") if str(i) in above else v for i, v in enumerate(below)]
-    return dict(above)
 
 
 def _lines(node: Any, shown: str, path: str = "") -> Iterable[tuple[str, str]]:

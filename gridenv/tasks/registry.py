@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from gridenv.core.config import Layer, validate
+from gridenv.core.config import validate
 from gridenv.core.errors import ConfigError, did_you_mean
+from gridenv.core.layer import Layer
 
 if TYPE_CHECKING:
     from gridenv.tasks.env import EnvParams, GridEnv

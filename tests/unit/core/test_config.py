@@ -6,8 +6,9 @@ from typing import Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
-from gridenv.core.config import Layer, read_config, read_overrides, read_yaml, to_yaml, validate
+from gridenv.core.config import read_config, read_overrides, read_yaml, to_yaml, validate
 from gridenv.core.errors import ConfigError
+from gridenv.core.layer import Layer
 
 
 class Part(BaseModel):
