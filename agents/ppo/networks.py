@@ -40,7 +40,8 @@ def init_actor_critic(
     return ActorCritic(
         actor=_init_mlp(actor_key, (n_observation, *hidden, n_action), _POLICY_GAIN),
         critic=_init_mlp(critic_key, (n_observation, *hidden, 1), _VALUE_GAIN),
-        log_std=jnp.full(n_action, log_std),
+        # A plain number would be weakly typed, and the second update compiled anew.
+        log_std=jnp.full(n_action, log_std, jnp.float32),
     )
 
 
