@@ -1,12 +1,15 @@
 """Settings of PPO."""
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+_MIN_SAMPLES = 2
+"""Fewest samples of a minibatch; advantages are divided by their spread in it."""
 
 
 class PPOConfig(BaseModel):
     """Proximal policy optimisation; defaults are those of the volt-var experiment."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     total_steps: PositiveInt = 2_000_000
     """Environment steps of the whole training, rounded up to full updates."""
@@ -15,6 +18,7 @@ class PPOConfig(BaseModel):
     """Steps of each environment between two updates."""
     epochs: PositiveInt = 4
     minibatches: PositiveInt = 16
+    """Parts that the steps of an update are divided into, all of one size."""
     learning_rate: PositiveFloat = 1e-3
     final_learning_rate_share: float = Field(default=0.05, ge=0.0, le=1.0)
     """The learning rate falls linearly to this share of its start."""
@@ -28,6 +32,19 @@ class PPOConfig(BaseModel):
     initial_log_std: float = -1.0
     reward_scale: PositiveFloat = 1.0
     """Rewards are multiplied by this for learning only, so that returns are of the order of one."""
+
+    @model_validator(mode="after")
+    def _minibatches_divide_the_steps_of_an_update(self) -> "PPOConfig":
+        n_step, most = self.steps_per_update, self.steps_per_update // _MIN_SAMPLES
+        if n_step % self.minibatches or self.minibatches > most:
+            allowed = [n for n in range(1, most + 1) if n_step % n == 0]
+            near = sorted(sorted(allowed, key=lambda n: abs(n - self.minibatches))[:3])
+            raise ValueError(
+                f"minibatches = {self.minibatches} with num_envs * rollout_steps = {self.num_envs} * "
+                f"{self.rollout_steps} = {n_step}; allowed: divisors of {n_step} that leave at least {_MIN_SAMPLES} "
+                f"samples each, such as {' or '.join(map(str, near)) or 'none here'}; change one of the three"
+            )
+        return self
 
     @property
     def steps_per_update(self) -> int:
