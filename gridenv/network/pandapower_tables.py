@@ -58,8 +58,8 @@ def dangling_switches(net: Any) -> Iterable[str]:
         for index, element in at_kind.element.items():
             if element not in table.index:
                 yield (
-                    f"pandapower network '{net.name or ''}': switch {index} is at {name} {element}, which is not in table "
-                    f"'{name}'; remove the switch, or correct its element"
+                    f"pandapower network '{net.name or ''}': switch {index} is at {name} {element}, which is not in "
+                    f"table '{name}'; remove the switch, or correct its element"
                 )
 
 

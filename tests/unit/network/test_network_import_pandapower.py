@@ -186,6 +186,6 @@ def test_what_is_no_pandapower_network_is_refused(net: object, kind: str) -> Non
     with pytest.raises(NetworkError) as error:
         from_pandapower(net)
     assert str(error.value) == (
-        f"from_pandapower: got {kind} without the tables bus, ext_grid, line, trafo, load, sgen, storage, shunt, switch; "
-        "allowed: a network as pandapower.create_empty_network() or pandapower.networks make it; pass that"
+        f"from_pandapower: got {kind} without the tables bus, ext_grid, line, trafo, load, sgen, storage, shunt, "
+        "switch; allowed: a network as pandapower.create_empty_network() or pandapower.networks make it; pass that"
     )
