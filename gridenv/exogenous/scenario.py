@@ -77,8 +77,9 @@ def sample_window(
 
     Args:
         t: step from the start of the scenario.
-        horizon: number of rows, at least 1; known when the program is compiled. Up to a day it reads at most the gap
-            day that follows a split. Beyond the end of the table the last row is repeated.
+        horizon: number of rows with the present one, at least 1; known when the program is compiled. From any row of a
+            split and from the midnight that ends it, a horizon of up to a day (96 rows, so 95 steps ahead) reads only
+            the split and the gap day that follows. Beyond the end of the table the last row is repeated.
 
     Returns:
         Units as the columns of `scenario.values`.

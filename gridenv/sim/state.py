@@ -11,7 +11,7 @@ class Status(IntFlag):
     """Bits that a step can set; nothing inside jit raises."""
 
     NOT_CONVERGED = 1
-    """The power flow found no solution; voltages and flows of the step mean nothing."""
+    """The power flow found no solution within its iterations; voltages and flows of the step mean nothing."""
     ACTION_CORRECTED = 2
     """A command was outside its range or a device's capability and was limited."""
     ACTION_NOT_FINITE = 4
@@ -41,9 +41,11 @@ class GridOutput:
     """What a step produced; leading axes are the batch."""
 
     v_pu: Float[Array, "*batch bus"]
-    """Voltage magnitudes; source buses included."""
+    """Voltage magnitudes; source buses included, 0 at buses without a path to a source."""
     line_loading: Float[Array, "*batch line"]
     """Current as a share of the rating."""
+    transformer_loading: Float[Array, "*batch transformer"]
+    """Current as a share of the rating, the larger of the two sides."""
     loss_kw: Float[Array, "*batch"]
     source_p_kw: Float[Array, "*batch"]
     """Active power from the upstream grid."""

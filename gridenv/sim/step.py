@@ -85,6 +85,7 @@ def _meter(model: GridModel, command: Command, injections: Injections, solution:
     return GridOutput(
         v_pu=flows.bus_v_pu(model.flow, current),
         line_loading=flows.line_loading(model.flow, current),
+        transformer_loading=flows.transformer_loading(model.flow, current),
         loss_kw=flows.loss_kw(model.flow, current, injections.p_kw),
         source_p_kw=source.p_kw,
         source_q_kvar=source.q_kvar,

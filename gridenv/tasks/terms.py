@@ -32,6 +32,6 @@ def v_band_share(v_pu: Float[Array, "*batch bus"]) -> Float[Array, "*batch"]:
     return jnp.mean((v_pu > V_BAND_HIGH_PU) | (v_pu < V_BAND_LOW_PU), axis=-1, dtype=v_pu.dtype)
 
 
-def thermal_pu_h(line_loading: Float[Array, "*batch line"], dt_h: float) -> Float[Array, "*batch"]:
-    """Line loading above 1.0, summed over lines, times the length of the step."""
-    return jnp.sum(jnp.maximum(line_loading - 1.0, 0.0), axis=-1) * dt_h
+def thermal_pu_h(loading: Float[Array, "*batch branch"], dt_h: float) -> Float[Array, "*batch"]:
+    """Loading of lines or transformers above 1.0, summed over them, times the length of the step."""
+    return jnp.sum(jnp.maximum(loading - 1.0, 0.0), axis=-1) * dt_h

@@ -17,7 +17,7 @@ from gridenv.core.errors import ConfigError, did_you_mean, raise_collected
 from gridenv.devices import load, pv
 from gridenv.exogenous import episode_starts
 from gridenv.exogenous.scenario import PRICE_NAME, Scenario, build_scenario, sample, sample_window
-from gridenv.network import NetworkSpec, load_network
+from gridenv.network import Network, NetworkSpec, load_network
 from gridenv.network.spec import InjectionTable
 from gridenv.powerflow import PowerFlow
 from gridenv.sim.model import GridModel
@@ -31,19 +31,26 @@ COST_NAMES = ("v_band", "thermal", "pf_fail")
 _V_SENSOR_PU = (0.5, 1.5)
 _PRICE_RANGE_EUR_MWH = (-500.0, 1000.0)
 _PROFILE_RANGE = (-3.0, 3.0)
+_SHOWN = 10
+"""Elements that an error message lists."""
 
 
 def make(config: VoltVarConfig, task_id: str) -> tuple[GridEnv, EnvParams]:
     """The functional environment and its parameters.
 
     Raises:
-        ConfigError: for buses or profiles that do not exist; all problems at once.
+        ConfigError: for buses that do not exist, and a network with generators or storage of its own; all problems
+            at once.
+        DataError: for profiles and price zones that do not exist.
+        NetworkError: for a network that does not exist, and for inverters without a path to a source.
     """
     network = _network(config)
-    power_flow = PowerFlow(network, config.dtype)
+    power_flow = PowerFlow(
+        network, config.dtype, tolerance_pu=config.tolerance_pu, max_iterations=config.max_iterations
+    )
     with power_flow.precision():
         model = _model(config, network, power_flow)
-        return GridEnv(_task(config, task_id, power_flow.node_names, model.scenario)), EnvParams(
+        return GridEnv(_task(config, task_id, power_flow.network, model.scenario)), EnvParams(
             model=model,
             starts=jnp.asarray(episode_starts(config.split, config.steps_per_episode)),
             cost_weight_eur=jnp.array([getattr(config.cost_weights, name) for name in COST_NAMES], config.dtype),
@@ -70,8 +77,8 @@ def _model(config: VoltVarConfig, network: NetworkSpec, power_flow: PowerFlow) -
         ),
         scenario=scenario,
         dt_h=scenario.dt_h,
-        tolerance_pu=config.tolerance_pu,
-        max_iterations=config.max_iterations,
+        tolerance_pu=power_flow.tolerance_pu,
+        max_iterations=power_flow.max_iterations,
     )
 
 
@@ -95,7 +102,8 @@ def _network(config: VoltVarConfig) -> NetworkSpec:
             for n, bus in enumerate(buses, 1)
             if bus not in spec.buses.id
         ]
-        + [f"task: bus '{bus}' has {buses.count(bus)} inverters; give each its own bus" for bus in _repeated(buses)],
+        + [f"task: bus '{bus}' has {buses.count(bus)} inverters; give each its own bus" for bus in _repeated(buses)]
+        + _foreign_problems(spec),
         ConfigError,
     )
     rating = np.where(np.isinf(spec.lines.i_max_a), config.line_rating_a, spec.lines.i_max_a)
@@ -115,6 +123,18 @@ def _network(config: VoltVarConfig) -> NetworkSpec:
     )
 
 
+def _foreign_problems(spec: NetworkSpec) -> list[str]:
+    own = spec.injections
+    foreign = [e for e, kind, on in zip(own.id, own.kind, own.in_service, strict=True) if on and kind != "load"]
+    if not foreign:
+        return []
+    shown = ", ".join(foreign[:_SHOWN]) + (f" and {len(foreign) - _SHOWN} more" if len(foreign) > _SHOWN else "")
+    return [
+        f"task: network '{spec.name}' has generators or storage of its own: {shown}; allowed: loads only, as the task "
+        "has no series for others; use a network without own generators, and give plants as `inverters`"
+    ]
+
+
 def _repeated(names: Sequence[str]) -> list[str]:
     return sorted({name for name in names if names.count(name) > 1})
 
@@ -132,7 +152,8 @@ def _loads(config: VoltVarConfig, network: NetworkSpec, scenario: Scenario) -> l
     )
 
 
-def _task(config: VoltVarConfig, task_id: str, bus_names: tuple[str, ...], scenario: Scenario) -> Task:
+def _task(config: VoltVarConfig, task_id: str, network: Network, scenario: Scenario) -> Task:
+    bus_names = network.node_names
     observed = bus_names if config.observed_buses == "all" else config.observed_buses
     raise_collected(
         [
@@ -143,6 +164,7 @@ def _task(config: VoltVarConfig, task_id: str, bus_names: tuple[str, ...], scena
         ConfigError,
     )
     buses = None if observed == bus_names else np.array([bus_names.index(bus) for bus in observed])
+    supplied = None if network.energised.all() else np.flatnonzero(network.energised)
     n_profile = len(_distinct(config.load_profiles)) + len(_distinct(i.profile for i in config.inverters))
     return Task(
         id=task_id,
@@ -153,7 +175,7 @@ def _task(config: VoltVarConfig, task_id: str, bus_names: tuple[str, ...], scena
         applied=_applied,
         begin=_begin,
         observe=partial(_observe, buses, n_profile, config.forecast_steps),
-        settle=_settle,
+        settle=partial(_settle, supplied),
         bus_names=bus_names,
     )
 
@@ -249,24 +271,28 @@ def _observe(
     return jnp.concatenate([*parts, series[..., price + 1 :]], axis=-1)
 
 
-def _settle(model: GridModel, state: GridState, output: GridOutput) -> Settlement:
+def _settle(supplied: np.ndarray | None, model: GridModel, state: GridState, output: GridOutput) -> Settlement:
     """Cost of losses, and the cost vector in the order of `COST_NAMES`.
 
-    Where no solution exists, voltages and flows mean nothing: the step costs `pf_fail` and nothing else.
+    Where no solution was found, voltages and flows mean nothing: the step costs `pf_fail` and nothing else. A bus
+    without a path to a source has no voltage to judge; `supplied` are the others, None = all.
     """
+    v_pu = output.v_pu if supplied is None else output.v_pu[..., supplied]
     price = sample(model.scenario, state.t)[..., model.scenario.column(PRICE_NAME)]
     solved = output.converged
     economic = -terms.loss_cost_eur(output.loss_kw, price, model.dt_h)
-    v_band = terms.v_band_pu_h(output.v_pu, model.dt_h)
+    v_band = terms.v_band_pu_h(v_pu, model.dt_h)
     thermal = terms.thermal_pu_h(output.line_loading, model.dt_h)
+    thermal += terms.thermal_pu_h(output.transformer_loading, model.dt_h)
     failed = 1.0 - solved.astype(economic.dtype)
     cost = jnp.stack([jnp.where(solved, v_band, 0.0), jnp.where(solved, thermal, 0.0), failed], axis=-1)
     kpi = {
         "loss_kwh": output.loss_kw * model.dt_h,
-        "v_min_pu": jnp.min(output.v_pu, axis=-1),
-        "v_max_pu": jnp.max(output.v_pu, axis=-1),
-        "v_band_share": terms.v_band_share(output.v_pu),
-        "line_loading_max": jnp.max(output.line_loading, axis=-1),
+        "v_min_pu": jnp.min(v_pu, axis=-1),
+        "v_max_pu": jnp.max(v_pu, axis=-1),
+        "v_band_share": terms.v_band_share(v_pu),
+        "line_loading_max": jnp.max(output.line_loading, axis=-1, initial=0.0),
+        "transformer_loading_max": jnp.max(output.transformer_loading, axis=-1, initial=0.0),
     }
     kpi = {name: jnp.where(solved, value, 0.0) for name, value in kpi.items()}
     return Settlement(jnp.where(solved, economic, 0.0), cost, kpi)

@@ -1,14 +1,25 @@
 """Settings of the volt-var task; imports no JAX."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+_Entries = TypeVar("_Entries", bound=tuple[Any, ...])
+
+
+def _at_least_one(entries: _Entries) -> _Entries:
+    if not entries:
+        raise ValueError("must have at least one entry")
+    return entries
+
+
+_Names = Annotated[tuple[str, ...], AfterValidator(_at_least_one)]
 
 
 class InverterConfig(BaseModel):
     """A photovoltaic plant."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     bus: str
     p_dc_kw: PositiveFloat
@@ -20,12 +31,12 @@ class InverterConfig(BaseModel):
 class CostWeights(BaseModel):
     """EUR charged in the penalised reward for one unit of each cost."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     v_band: float = Field(default=500.0, ge=0.0)
     """EUR per pu h of voltage outside the band, summed over buses."""
     thermal: float = Field(default=200.0, ge=0.0)
-    """EUR per pu h of line overload, summed over lines."""
+    """EUR per pu h of overload, summed over lines and transformers."""
     pf_fail: float = Field(default=100_000.0, ge=0.0)
     """EUR once, when no power-flow solution exists and the episode ends; dearer than any whole day."""
 
@@ -33,7 +44,7 @@ class CostWeights(BaseModel):
 class VoltVarConfig(BaseModel):
     """Settings of a volt-var task; the defaults are those of VoltVar-IEEE33-v0."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     network: str = "ieee33"
     source_v_pu: PositiveFloat = 1.01
@@ -41,9 +52,9 @@ class VoltVarConfig(BaseModel):
     load_scale: PositiveFloat = 3.5
     """Factor on the network's own loads. SimBench profiles are relative to connected power and average 0.06 to 0.35,
     so a factor of 3.5 gives the published peak on a winter evening."""
-    load_profiles: tuple[str, ...] = ("H0-A", "H0-B", "H0-C", "H0-G", "G0-A", "L2-A")
+    load_profiles: _Names = ("H0-A", "H0-B", "H0-C", "H0-G", "G0-A", "L2-A")
     """SimBench load profiles, dealt to the loads in turn: homes, a business, a farm."""
-    inverters: tuple[InverterConfig, ...] = tuple(
+    inverters: Annotated[tuple[InverterConfig, ...], AfterValidator(_at_least_one)] = tuple(
         InverterConfig(bus=bus, p_dc_kw=p_dc_kw, profile=profile)
         for bus, p_dc_kw, profile in (
             ("10", 2000.0, "PV1"),
@@ -62,14 +73,18 @@ class VoltVarConfig(BaseModel):
     line_rating_a: PositiveFloat = 400.0
     """Rating of lines that have none of their own. Assumed: Baran and Wu publish none."""
     price_zone: str = "Netherlands"
-    observed_buses: tuple[str, ...] | Literal["all"] = "all"
-    forecast_steps: int = Field(default=0, ge=0, le=96)
-    """Steps of exact forecast of profiles and price in the observation. Actions here do not reach beyond their step."""
+    observed_buses: _Names | Literal["all"] = "all"
+    forecast_steps: int = Field(default=0, ge=0, le=95)
+    """Steps of exact forecast of profiles and price in the observation; the last observation of an episode then reads
+    no further than the gap day after it. Actions here do not reach beyond their step."""
     split: Literal["train", "validation", "test"] = "train"
     """Days that `reset` draws from."""
     steps_per_episode: PositiveInt = 96
     reward: Literal["penalised", "economic"] = "penalised"
     cost_weights: CostWeights = CostWeights()
     dtype: Literal["float32", "float64"] = "float32"
-    tolerance_pu: PositiveFloat = 1e-6
-    max_iterations: PositiveInt = 100
+    tolerance_pu: PositiveFloat | None = None
+    """Estimated distance of the power flow from the solution, pu; default that of `PowerFlow` for the dtype."""
+    max_iterations: PositiveInt = 500
+    """Iterations after which the power flow gives up; `pf_fail` then means that no solution was found within them, not
+    that none exists."""
