@@ -61,7 +61,8 @@ class GymEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     def state(self) -> EnvState:
         """State of the running episode, a pytree: keep it, and set it later to go on from there.
 
-        Setting it leaves the random generator of later resets alone.
+        Setting it leaves the random generator of later resets alone. The state of an episode that has ended, by time or
+        by failure, still needs a reset.
 
         Raises:
             ResetNeeded: before the first reset.

@@ -4,7 +4,7 @@ Every method takes any number of leading batch axes, so one environment and a ba
 All methods are pure and can be jitted, vmapped and scanned.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -13,9 +13,11 @@ import jax
 import numpy as np
 from jax import Array
 from jax import numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Bool, Float, Int
 
 from gridenv.core.channels import ChannelSet
+from gridenv.core.errors import ActionError, ConfigError
 from gridenv.core.pytree import pytree, static
 from gridenv.core.random import stream
 from gridenv.policy.codec import Codec
@@ -24,6 +26,8 @@ from gridenv.sim.state import Command, GridOutput, GridState, Status
 from gridenv.sim.step import step as grid_step
 
 Info = dict[str, Any]
+Action = ArrayLike | Sequence[Any]
+"""Normalised actions [*batch, act]: an array, or nested lists of numbers."""
 
 
 @pytree
@@ -46,7 +50,7 @@ class EnvState:
 
     grid: GridState
     steps: Int[Array, "*batch"]
-    """Steps done in the episode."""
+    """Steps done in the episode; the whole length of it once it has terminated."""
 
 
 class Settlement(NamedTuple):
@@ -154,13 +158,14 @@ class GridEnv:
     @partial(jax.jit, static_argnames="self")
     def reset_at(self, start: Int[Array, "*batch"], params: EnvParams) -> tuple[Float[Array, "*batch obs"], EnvState]:
         """Begin episodes at given scenario steps."""
+        self._check_precision(params)
         grid, output = self.task.begin(params.model, start)
         state = EnvState(grid=grid, steps=jnp.zeros_like(start))
         return self._observe(params, state, output), state
 
     @partial(jax.jit, static_argnames="self")
     def step(
-        self, key: Array | None, state: EnvState, action: Float[Array, "*batch act"], params: EnvParams
+        self, key: Array | None, state: EnvState, action: Action, params: EnvParams
     ) -> tuple[
         Float[Array, "*batch obs"], EnvState, Float[Array, "*batch"], Bool[Array, "*batch"], Bool[Array, "*batch"], Info
     ]:
@@ -169,8 +174,13 @@ class GridEnv:
         Args:
             key: random key of the step; tasks without random events do not use it.
             state: as returned by `reset` or `step`.
-            action: normalised action; values beyond the bounds are limited and flagged in `info["status"]`.
+            action: normalised action, with the leading axes of the state; values beyond the bounds are limited and
+                flagged in `info["status"]`.
             params: from `gridenv.make`.
+
+        Raises:
+            ActionError: for an action of another shape, or that is not made of real numbers.
+            ConfigError: for a float64 task outside `jax.enable_x64(True)`.
 
         Returns:
             observation, state, reward in EUR, terminated, truncated and info: `cost` (order of `cost_names`),
@@ -181,15 +191,20 @@ class GridEnv:
         t = self.advance(state, action, params)
         return t.observation, t.state, t.reward, t.terminated, t.truncated, t.info
 
-    def advance(self, state: EnvState, action: Float[Array, "*batch act"], params: EnvParams) -> "Transition":
+    def advance(self, state: EnvState, action: Action, params: EnvParams) -> "Transition":
         """One step without autoreset, with the grid's own output beside what `step` returns."""
+        self._check_precision(params)
+        action = self._checked(action, state)
         finite = jnp.all(jnp.isfinite(action), axis=-1)
         requested = jnp.where(jnp.isfinite(action), action, 0.0)
         limited = jnp.clip(requested, *self.action_bounds)
         command = self.task.command(params.model, state.grid, self._action.decode(limited))
         grid, output = grid_step(params.model, state.grid, command)
         settlement = self.task.settle(params.model, state.grid, output)
-        next_state = EnvState(grid=grid, steps=state.steps + 1)
+        terminated = ~output.converged
+        steps = state.steps + 1
+        truncated = (steps >= params.steps_per_episode) & ~terminated
+        next_state = EnvState(grid=grid, steps=jnp.where(terminated, params.steps_per_episode, steps))
         reward = settlement.economic_eur
         if params.penalised:
             reward = reward - settlement.cost @ params.cost_weight_eur
@@ -206,14 +221,12 @@ class GridEnv:
             "status": status | jnp.where(finite, 0, int(Status.ACTION_NOT_FINITE)),
             "kpi": settlement.kpi,
         }
-        terminated = ~output.converged
-        truncated = (next_state.steps >= params.steps_per_episode) & ~terminated
         observation = self._observe(params, next_state, output)
         return Transition(observation, next_state, reward, terminated, truncated, info, output)
 
     @partial(jax.jit, static_argnames="self")
     def step_batch(
-        self, key: Array, state: EnvState, action: Float[Array, "env act"], params: EnvParams
+        self, key: Array, state: EnvState, action: Action, params: EnvParams
     ) -> tuple[Float[Array, "env obs"], EnvState, Float[Array, " env"], Bool[Array, " env"], Bool[Array, " env"], Info]:
         """One step of a batch; environments whose episode ended begin a new one at once.
 
@@ -232,6 +245,29 @@ class GridEnv:
         # Resets cost a power flow, so they are computed only in steps in which an episode ends.
         observation, state = jax.lax.cond(jnp.any(done), begin_again, lambda: (observation, state))
         return observation, state, reward, terminated, truncated, info
+
+    def _check_precision(self, params: EnvParams) -> None:
+        if params.model.flow.dtype == np.float64 and not jax.config.read("jax_enable_x64"):
+            raise ConfigError(
+                f"{self.id}: dtype is float64, but JAX computes this call in float32; put make and all calls inside "
+                "`with jax.enable_x64(True):`, or use dtype='float32'"
+            )
+
+    def _checked(self, action: Action, state: EnvState) -> Array:
+        """The action as an array; shape and type are known when the program is compiled."""
+        try:
+            array = jnp.asarray(action)
+        except (TypeError, ValueError) as error:
+            raise ActionError(f"{self.id}: action cannot be read as numbers ({error}); give an array") from error
+        expected = (*state.steps.shape, self.n_action)
+        if array.shape != expected:
+            raise ActionError(
+                f"{self.id}: action has shape {array.shape}; it must be {expected}: the leading axes of the state, "
+                f"then one number for each of {', '.join(self.task.action.names)}; reshape it"
+            )
+        if array.dtype.kind not in "fiub" and not jnp.issubdtype(array.dtype, jnp.floating):
+            raise ActionError(f"{self.id}: action has type {array.dtype}; allowed: real numbers; convert it")
+        return array
 
     def _observe(self, params: EnvParams, state: EnvState, output: GridOutput) -> Array:
         return self._observation.encode(self.task.observe(params.model, state.grid, output))

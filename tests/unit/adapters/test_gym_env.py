@@ -113,7 +113,8 @@ def test_step_info_holds_what_the_documentation_promises(env):
     assert info["cost"].shape == (3,)
     kinds = {name: type(info[name]) for name in ("economic_eur", "pf_residual", "pf_converged", "status")}
     assert kinds == {"economic_eur": float, "pf_residual": float, "pf_converged": bool, "status": int}
-    assert {"loss_kwh", "v_min_pu", "v_max_pu", "v_band_share", "line_loading_max"} == set(info["kpi"])
+    loading = {"line_loading_max", "transformer_loading_max"}
+    assert {"loss_kwh", "v_min_pu", "v_max_pu", "v_band_share", *loading} == set(info["kpi"])
     assert all(isinstance(value, float) for value in info["kpi"].values())
     for name in ("action_requested", "action_limited", "action_applied"):
         assert info[name].shape == (6,)
@@ -149,6 +150,17 @@ def test_state_set_at_the_end_of_an_episode_still_needs_a_reset(env):
         env.step(np.zeros(6))
 
 
+def test_state_set_after_a_failure_still_needs_a_reset():
+    made = single(TASK, steps_per_episode=SHORT, load_scale=40.0).unwrapped
+    made.reset(options={"start_step": 19 * 4})
+    assert made.step(np.zeros(6))[2]
+    kept = made.state
+    made.reset(seed=0)
+    made.state = kept
+    with pytest.raises(ResetNeeded, match=rf"{TASK}: step after the end of the episode; call reset\(\) first"):
+        made.step(np.zeros(6))
+
+
 def test_state_has_no_batch_axis_and_fits_the_functional_environment(env):
     state = env.state
     assert state.steps.shape == ()
@@ -157,7 +169,7 @@ def test_state_has_no_batch_axis_and_fits_the_functional_environment(env):
 
 
 def test_float64_task_returns_float32_observations_in_space_and_finer_results():
-    made = single(TASK, steps_per_episode=SHORT, dtype="float64", tolerance_pu=1e-10)
+    made = single(TASK, steps_per_episode=SHORT, dtype="float64")
     observation, _ = made.reset(seed=0)
     assert observation.dtype == np.float32
     assert observation in made.observation_space
