@@ -1,8 +1,9 @@
 """Upper reference: the reactive dispatch that maximises each step's own reward, knowing the step perfectly.
 
-The reward of a step is maximised over the box of actions by gradients through the exact power flow. Voltage limits
-enter as smoothed hinges whose width shrinks; every candidate is scored with the exact reward and the best is kept,
-so the result can only be too low, never too high, as an upper reference.
+The reward of a step is maximised over the box of actions by gradients through the exact power flow. The reward has
+kinks where a voltage or a loading meets its limit; there Adam follows a one-sided slope, with steps that fall to zero.
+Every point on the way is scored with the exact reward and the best is kept, so the result can only be too low, never
+too high, as an upper reference.
 """
 
 from dataclasses import dataclass
@@ -38,15 +39,14 @@ class OptimalDispatch:
         candidates += [(droop, self._reward(params, state, droop))]
         best, reward = candidates[0]
         for action, value in candidates[1:]:
-            better = value > reward
-            best, reward = jnp.where(better[..., None], action, best), jnp.where(better, value, reward)
+            best, reward = _better(best, reward, action, value)
         return best
 
     def _reward(self, params: EnvParams, state: EnvState, action: Array) -> Array:
         return self.env.advance(state, action, params).reward
 
     def _improve(self, params: EnvParams, state: EnvState, start: Array) -> tuple[Array, Array]:
-        """Projected Adam with a falling step; returns the best action and its exact reward."""
+        """Projected Adam with a falling step; returns the best action, the last one included, and its exact reward."""
         optimiser = optax.adam(optax.cosine_decay_schedule(self.step_size, self.rounds), b1=0.8, b2=0.9)
 
         def total(action: Array) -> tuple[Array, Array]:
@@ -56,13 +56,17 @@ class OptimalDispatch:
         def body(carry: _Search, _: None) -> tuple[_Search, None]:
             action, memory, best, best_reward = carry
             gradient, reward = jax.grad(total, has_aux=True)(action)
-            better = reward > best_reward
-            best = jnp.where(better[..., None], action, best)
+            best, best_reward = _better(best, best_reward, action, reward)
             updates, memory = optimiser.update(gradient, memory)
-            action = jnp.clip(optax.apply_updates(action, updates), -1.0, 1.0)
-            return (action, memory, best, jnp.maximum(reward, best_reward)), None
+            action = jnp.clip(optax.apply_updates(action, updates), *self.env.action_bounds)
+            return (action, memory, best, best_reward), None
 
         worst = jnp.full(start.shape[:-1], -jnp.inf, start.dtype)
         carry = (start, optimiser.init(start), start, worst)
-        (_, _, best, reward), _ = lax.scan(body, carry, length=self.rounds)
-        return best, reward
+        (last, _, best, best_reward), _ = lax.scan(body, carry, length=self.rounds)
+        return _better(best, best_reward, last, self._reward(params, state, last))
+
+
+def _better(first: Array, first_reward: Array, second: Array, second_reward: Array) -> tuple[Array, Array]:
+    is_better = second_reward > first_reward
+    return jnp.where(is_better[..., None], second, first), jnp.where(is_better, second_reward, first_reward)

@@ -19,6 +19,8 @@ from gridenv.tasks.env import EnvParams, EnvState
 _SETTLED_SHARE = 1e-5
 """Curve and power flow agree when reactive power differs by less than this share of the rating."""
 _MAX_ROUNDS = 200
+_Search = tuple[Array, Array, Array, Array, Array]
+"""Reactive power, what the curve asks beyond it, whether the power flow converged, its voltages, rounds."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,14 @@ class VoltVarDroop:
     def act(
         self, params: EnvParams, state: EnvState, observation: Float[Array, "*batch obs"]
     ) -> Float[Array, "*batch act"]:
-        """Share of the available reactive power that the curve settles at."""
+        """Share of the available reactive power that the curve settles at; `settled` says whether it does."""
         del observation
         q_kvar, available_kvar, _ = equilibrium(params.model, self.curve, state.grid.t, state.grid.slot_voltage)
         return q_kvar / available_kvar
+
+    def settled(self, params: EnvParams, state: EnvState) -> Bool[Array, "*batch"]:
+        """Whether `act` is the equilibrium of curve and grid in this state, or only where the search for it stopped."""
+        return equilibrium(params.model, self.curve, state.grid.t, state.grid.slot_voltage)[2]
 
 
 def equilibrium(
@@ -64,31 +70,32 @@ def equilibrium(
     steepest slope of the curve. As the curve only falls and X is positive, this contracts for every slope in 0..D.
 
     Returns:
-        Reactive power (kvar), reactive power available beside the active power (kvar), and whether it settled.
+        Reactive power (kvar), reactive power available beside the active power (kvar), and whether it settled, at a
+        power flow that converged.
     """
     series = sample(model.scenario, t)
     limit = pv.q_available_kvar(model.pv, pv.available_kw(model.pv, series))
     rating = model.pv.s_rated_kva
     step_matrix = _step_matrix(model, curve)
 
-    def gap(q_kvar: Array, start: Array) -> tuple[Array, Array]:
+    def gap(q_kvar: Array, start: Array) -> tuple[Array, Array, Array]:
         solution = solve(model, inject(model, series, Command(pv_q_kvar=q_kvar)), start)
         asked = q_request_share(curve, flows.bus_v_pu(model.flow, solution.slot_current)[..., model.pv.bus]) * rating
-        return jnp.clip(asked, -limit, limit) - q_kvar, solution.slot_voltage
+        return jnp.clip(asked, -limit, limit) - q_kvar, solution.converged, solution.slot_voltage
 
-    def unsettled(carry: tuple[Array, Array, Array, Array]) -> Array:
-        _, difference, _, count = carry
+    def unsettled(carry: _Search) -> Array:
+        _, difference, _, _, count = carry
         return (count < _MAX_ROUNDS) & jnp.any(jnp.abs(difference) > _SETTLED_SHARE * rating)
 
-    def body(carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
-        q_kvar, difference, start, count = carry
+    def body(carry: _Search) -> _Search:
+        q_kvar, difference, _, start, count = carry
         q_kvar = q_kvar + difference @ step_matrix
         return q_kvar, *gap(q_kvar, start), count + 1
 
     idle = jnp.zeros_like(limit)
     carry = (idle, *gap(idle, start), jnp.int32(0))
-    q_kvar, difference, _, _ = lax.while_loop(unsettled, body, carry)
-    return q_kvar, limit, jnp.all(jnp.abs(difference) <= _SETTLED_SHARE * rating, axis=-1)
+    q_kvar, difference, converged, _, _ = lax.while_loop(unsettled, body, carry)
+    return q_kvar, limit, converged & jnp.all(jnp.abs(difference) <= _SETTLED_SHARE * rating, axis=-1)
 
 
 def _step_matrix(model: GridModel, curve: VoltVarCurve) -> Float[Array, "unit unit"]:

@@ -12,6 +12,7 @@ from agents.optimal_dispatch import OptimalDispatch
 from agents.rules import DoNothing, VoltVarDroop, equilibrium
 from gridenv.devices.volt_var_curve import VoltVarCurve, q_request_share
 from gridenv.exogenous.scenario import sample
+from gridenv.exogenous.splits import SPLIT_NAMES
 from gridenv.sim.state import Command
 from gridenv.sim.step import inject
 from gridenv.tasks.env import EnvParams, GridEnv
@@ -50,6 +51,22 @@ def test_droop_is_in_equilibrium_with_the_power_flow_of_pandapower(task) -> None
     assert np.abs(q_kvar).max() > 100.0
 
 
+@pytest.mark.parametrize("split", SPLIT_NAMES)
+def test_droop_settles_in_every_step_of_every_split(split: str) -> None:
+    env, params = make("VoltVar-IEEE33-v0", split=split)
+    _, state = env.reset_at((params.starts[:, None] + jnp.arange(96)).reshape(-1), params)
+    settled = jax.jit(VoltVarDroop().settled)(params, state)
+    assert settled.shape == state.steps.shape
+    assert np.all(settled)
+
+
+def test_droop_says_so_when_it_does_not_settle() -> None:
+    # At 40 times the load there is no power flow, so no equilibrium either.
+    env, params = make("VoltVar-IEEE33-v0", load_scale=40.0, max_iterations=50)
+    _, state = env.reset_at(jnp.array([19 * 4]), params)
+    assert not np.any(VoltVarDroop().settled(params, state))
+
+
 def _pandapower_voltages(config: VoltVarConfig, model, series, q_kvar) -> np.ndarray:
     net = pn.case33bw()
     net.ext_grid.vm_pu = config.source_v_pu
@@ -78,6 +95,29 @@ def test_optimal_dispatch_is_not_beaten_by_a_global_optimiser(task) -> None:
         assert reward[i] >= best - slack
 
 
+def test_optimal_dispatch_scores_the_point_of_its_last_round(task) -> None:
+    env, params = task
+    observation, state = env.reset_at(STEPS[:1], params)
+    droop = VoltVarDroop().act(params, state, observation)
+    after_one = OptimalDispatch(env, rounds=1).act(params, state, observation)
+    idle, curve, moved = (env.step(None, state, a, params)[2] for a in (jnp.zeros_like(droop), droop, after_one))
+    assert float(moved[0]) > max(float(idle[0]), float(curve[0]))
+
+
+class _Narrow(GridEnv):
+    """The same environment with a tenth of the action range."""
+
+    action_bounds = (np.full(6, -0.1, np.float32), np.full(6, 0.1, np.float32))
+
+
+def test_optimal_dispatch_stays_inside_the_bounds_of_the_environment(task) -> None:
+    env, params = task
+    narrow = _Narrow(env.task)
+    _, state = env.reset_at(STEPS[:1], params)
+    best, _ = OptimalDispatch(narrow, rounds=20)._improve(params, state, jnp.zeros((1, 6)))
+    assert float(jnp.max(jnp.abs(best))) == pytest.approx(0.1)
+
+
 def _differential_evolution(env: GridEnv, params: EnvParams, start) -> float:
     population = 60
     _, state = env.reset_at(jnp.full(population, start), params)
@@ -104,7 +144,7 @@ def _differential_evolution(env: GridEnv, params: EnvParams, start) -> float:
     return -float(found.fun)
 
 
-@pytest.mark.parametrize("split", ["train", "validation", "test"])
+@pytest.mark.parametrize("split", SPLIT_NAMES)
 def test_oracle_beats_droop_beats_nothing_on_every_split(split: str) -> None:
     env, params = make("VoltVar-IEEE33-v0", split=split)
     steps = (params.starts[::8, None] + jnp.arange(0, 96, 12)).reshape(-1)
