@@ -16,14 +16,21 @@ _MIN_Q_KVAR = 1e-3
 
 @pytree
 class PvParams:
-    """Inverters; active power has priority over reactive power."""
+    """Inverters; active power has priority over reactive power.
+
+    Assumed: that priority. IEEE Std 1547-2018 clause 5.2 lets the operator of the area require reactive priority.
+    """
 
     p_weight_kw: Float[Array, "series unit"]
     """Direct-current rating in the row of the series that drives the unit."""
     s_rated_kva: Float[Array, " unit"]
     """Apparent-power rating."""
     q_max_kvar: Float[Array, " unit"]
-    """Reactive-power capability, either sign, however little the sun shines."""
+    """Reactive-power capability, either sign, however little the sun shines.
+
+    Assumed: also below 5 % of rated active power and at night, as inverters with a night function do. IEEE Std
+    1547-2018 table 7 requires it from 5 % of rated active power up.
+    """
     bus: Int[Array, " unit"]
     """Position of each unit's bus in the output voltages."""
 
@@ -54,7 +61,7 @@ def available_kw(params: PvParams, series: Float[Array, "*batch series"]) -> Flo
 def q_available_kvar(params: PvParams, p_kw: Float[Array, "*batch unit"]) -> Float[Array, "*batch unit"]:
     """Largest reactive power, either sign, beside the active power `p_kw`.
 
-    Source: IEEE 1547-2018 clause 5.2: capability within the apparent-power circle; active power has priority.
+    Source: apparent-power circle, q^2 <= s^2 - p^2. Assumed: active power has priority, see `PvParams`.
     """
     circle = jnp.sqrt(jnp.maximum(params.s_rated_kva**2 - p_kw**2, _MIN_Q_KVAR**2))
     return jnp.minimum(circle, params.q_max_kvar)

@@ -69,7 +69,8 @@ class VoltVarConfig(BaseModel):
     """Apparent-power rating of an inverter as a multiple of its module rating."""
     q_max_over_s: float = Field(default=0.44, gt=0.0, le=1.0)
     """Reactive capability as a share of the apparent-power rating, either sign. Source: IEEE Std 1547-2018 table 7,
-    category B."""
+    category B, from 5 % of rated active power up. Assumed: also below that and at night, as inverters with a night
+    function do."""
     line_rating_a: PositiveFloat = 400.0
     """Rating of lines that have none of their own. Assumed: Baran and Wu publish none."""
     price_zone: str = "Netherlands"
