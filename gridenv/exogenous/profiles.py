@@ -120,9 +120,11 @@ def _shape_problems(arrays: dict[str, np.ndarray]) -> list[str]:
             found.append(
                 f"'{key}_names' has shape {names.shape}; allowed: ({values.shape[1]},), a name for every column"
             )
-    for key in ("start", "step_s"):
-        if arrays[key].ndim != 0:
-            found.append(f"'{key}' has shape {arrays[key].shape}; allowed: a single value")
+    found += [
+        f"'{key}' has shape {arrays[key].shape}; allowed: a single value"
+        for key in ("start", "step_s")
+        if arrays[key].ndim != 0
+    ]
     if arrays["step_s"].dtype.kind not in "iu":
         found.append(f"'step_s' has type {arrays['step_s'].dtype}; allowed: a whole number of seconds, such as 900")
     if not found and len(arrays["load"]) != len(arrays["res"]):
