@@ -45,7 +45,7 @@ class Progress:
     update: int = 0
     """Updates done."""
     time_s: float = 0.0
-    """Time spent in training, earlier sessions included."""
+    """Time spent in training, before an interruption too."""
     latest: Row = field(default_factory=dict)
     """Newest row, completed by the newest values of fields that are not in every row."""
 
