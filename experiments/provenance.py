@@ -31,7 +31,7 @@ def describe(config: ExperimentConfig) -> dict[str, Any]:
         "platform": {
             "system": platform.platform(),
             "machine": platform.machine(),
-            "processor": _processor(),
+            "processor": processor_name(),
             "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
             "device": _device(),
         },
@@ -75,13 +75,14 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def _processor() -> str:
+def processor_name() -> str:
+    """Model of the processor; its architecture where the system does not tell."""
     info = Path("/proc/cpuinfo")
     if info.is_file():
         for line in info.read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
-    return platform.processor()
+    return platform.processor() or platform.machine()
 
 
 def _device() -> str:

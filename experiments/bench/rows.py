@@ -12,7 +12,7 @@ from typing import Any
 
 from experiments.bench.contest import Timing
 from experiments.bench.worker import available_cpus
-from experiments.provenance import git_state, package_version
+from experiments.provenance import git_state, package_version, processor_name
 from gridenv.core.errors import ConfigError
 
 Row = dict[str, Any]
@@ -80,7 +80,7 @@ def machine() -> Row:
     """What a timing depends on beside the code; part of every row. Call it before the work, for the load."""
     commit = git_state()
     return {
-        "cpu": _cpu_name(),
+        "cpu": processor_name(),
         "cpus": len(available_cpus()),
         "load_before": round(os.getloadavg()[0], 2),
         "platform": platform.platform(),
@@ -94,15 +94,6 @@ def engine_version(distribution: str) -> str | None:
     """Version of a package, with that of JAX for our own."""
     version = package_version(distribution)
     return f"{version or 'checkout'}, jax {package_version('jax')}" if distribution == "gridenv" else version
-
-
-def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
