@@ -33,14 +33,11 @@ class OptimalDispatch:
     def act(
         self, params: EnvParams, state: EnvState, observation: Float[Array, "*batch obs"]
     ) -> Float[Array, "*batch act"]:
-        """Best action found from the starts: nothing, and the standard's curve."""
+        """Best action found from two starts, nothing and the standard's curve; never worse than either."""
         droop = VoltVarDroop().act(params, state, observation)
-        candidates = [self._improve(params, state, start) for start in (jnp.zeros_like(droop), droop)]
-        candidates += [(droop, self._reward(params, state, droop))]
-        best, reward = candidates[0]
-        for action, value in candidates[1:]:
-            best, reward = _better(best, reward, action, value)
-        return best
+        from_nothing = self._improve(params, state, jnp.zeros_like(droop))
+        from_droop = self._improve(params, state, droop)
+        return _better(*from_nothing, *from_droop)[0]
 
     def _reward(self, params: EnvParams, state: EnvState, action: Array) -> Array:
         return self.env.advance(state, action, params).reward

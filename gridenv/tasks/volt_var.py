@@ -1,7 +1,7 @@
 """Volt-var control: inverters set their reactive power every 15 minutes to hold the voltage band at least cost.
 
-Actions: for each inverter the share of the reactive power that its apparent-power circle leaves beside the sun's
-active power. Documentation: docs/tasks/volt_var.md.
+Actions: for each inverter the share of the reactive power that its capability and its apparent-power circle leave
+beside the sun's active power. Documentation: docs/tasks/volt_var.md.
 """
 
 from collections.abc import Iterable, Sequence
