@@ -18,6 +18,7 @@ Bools = NDArray[np.bool_]
 Names = tuple[str, ...]
 Number = float | int | np.floating[Any] | np.integer[Any]
 T = TypeVar("T", bound="Table")
+N = TypeVar("N", bound="NetworkTables")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,8 +38,11 @@ class Table:
 
     def _frozen(self, metadata: Mapping[str, Any], value: Any) -> NDArray[Any]:
         column = np.array(value, dtype=metadata["dtype"])
+        shape = (len(self), *metadata["shape"])
         if column.size == 0 and len(self) > 0 and metadata["default"] is not None:
-            column = np.full(len(self), metadata["default"], dtype=metadata["dtype"])
+            column = np.full(shape, metadata["default"], dtype=metadata["dtype"])
+        elif column.size == 0 and len(self) == 0:
+            column = column.reshape(shape)
         column.setflags(write=False)
         return column
 
@@ -54,25 +58,33 @@ class Table:
         return type(self)(**joined)
 
 
-def _column(dtype: type, default: float | bool | None) -> Any:
-    return field(default_factory=lambda: np.zeros(0, dtype=dtype), metadata={"dtype": dtype, "default": default})
+def _column(dtype: type, default: float | bool | None, shape: tuple[int, ...] = ()) -> Any:
+    metadata = {"dtype": dtype, "default": default, "shape": shape}
+    return field(default_factory=lambda: np.zeros(0, dtype=dtype), metadata=metadata)
 
 
-def _floats(default: float | None = None) -> Any:
+def float_column(default: float | None = None) -> Any:
+    """A column of numbers; without a default it must be given."""
     return _column(float, default)
 
 
-def _bools(default: bool | None = True) -> Any:
+def bool_column(default: bool | None = True) -> Any:
+    """A column of truth values."""
     return _column(bool, default)
+
+
+def complex_column(default: float | None = None, shape: tuple[int, ...] = ()) -> Any:
+    """A column of complex numbers, or of arrays of them of one shape."""
+    return _column(complex, default, shape)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BusTable(Table):
     """Places where elements connect."""
 
-    vn_kv: Floats = _floats()
+    vn_kv: Floats = float_column()
     """Nominal line-to-line voltage, kV."""
-    in_service: Bools = _bools()
+    in_service: Bools = bool_column()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -80,9 +92,9 @@ class SourceTable(Table):
     """Stiff voltage sources (the upstream grid)."""
 
     bus: Names = ()
-    v_pu: Floats = _floats()
+    v_pu: Floats = float_column()
     """Voltage magnitude, pu of the bus's nominal voltage."""
-    angle_rad: Floats = _floats(0.0)
+    angle_rad: Floats = float_column(0.0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -91,18 +103,18 @@ class LineTable(Table):
 
     from_bus: Names = ()
     to_bus: Names = ()
-    r_ohm: Floats = _floats()
-    x_ohm: Floats = _floats()
-    g_s: Floats = _floats(0.0)
+    r_ohm: Floats = float_column()
+    x_ohm: Floats = float_column()
+    g_s: Floats = float_column(0.0)
     """Total shunt conductance, siemens."""
-    b_s: Floats = _floats(0.0)
+    b_s: Floats = float_column(0.0)
     """Total shunt susceptance, siemens."""
-    i_max_a: Floats = _floats(np.inf)
+    i_max_a: Floats = float_column(np.inf)
     """Rated current of all parallel systems together, A; infinite = no rating published."""
-    in_service: Bools = _bools()
-    from_closed: Bools = _bools()
+    in_service: Bools = bool_column()
+    from_closed: Bools = bool_column()
     """Whether the switch at the from end is closed; a line open at one end still charges."""
-    to_closed: Bools = _bools()
+    to_closed: Bools = bool_column()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -111,44 +123,44 @@ class TransformerTable(Table):
 
     hv_bus: Names = ()
     lv_bus: Names = ()
-    s_kva: Floats = _floats()
-    vn_hv_kv: Floats = _floats()
-    vn_lv_kv: Floats = _floats()
-    vk: Floats = _floats()
+    s_kva: Floats = float_column()
+    vn_hv_kv: Floats = float_column()
+    vn_lv_kv: Floats = float_column()
+    vk: Floats = float_column()
     """Short-circuit voltage as a share of rated voltage."""
-    vkr: Floats = _floats()
+    vkr: Floats = float_column()
     """Its real part, as a share of rated voltage."""
-    r_share_hv: Floats = _floats(0.5)
+    r_share_hv: Floats = float_column(0.5)
     """Share of the series resistance on the high-voltage side of the magnetising branch."""
-    x_share_hv: Floats = _floats(0.5)
+    x_share_hv: Floats = float_column(0.5)
     """Share of the series reactance on the high-voltage side of the magnetising branch."""
-    p_iron_kw: Floats = _floats(0.0)
-    i_no_load: Floats = _floats(0.0)
+    p_iron_kw: Floats = float_column(0.0)
+    i_no_load: Floats = float_column(0.0)
     """No-load current as a share of rated current."""
-    shift_rad: Floats = _floats(0.0)
+    shift_rad: Floats = float_column(0.0)
     """Phase shift of the vector group, high- to low-voltage side."""
-    parallel: Floats = _floats(1.0)
-    tap_on_hv: Bools = _bools()
+    parallel: Floats = float_column(1.0)
+    tap_on_hv: Bools = bool_column()
     """Side of the tap changer: high-voltage if true, else low-voltage."""
-    tap_pos: Floats = _floats(0.0)
+    tap_pos: Floats = float_column(0.0)
     """Present position; equal to `tap_neutral` where there is no tap changer."""
-    tap_neutral: Floats = _floats(0.0)
-    tap_min: Floats = _floats(0.0)
+    tap_neutral: Floats = float_column(0.0)
+    tap_min: Floats = float_column(0.0)
     """Lowest position; -inf = no limit published."""
-    tap_max: Floats = _floats(0.0)
+    tap_max: Floats = float_column(0.0)
     """Highest position; inf = no limit published."""
-    tap_step: Floats = _floats(0.0)
+    tap_step: Floats = float_column(0.0)
     """Length of the voltage phasor added by a step, as a share of rated voltage."""
-    tap_step_rad: Floats = _floats(0.0)
+    tap_step_rad: Floats = float_column(0.0)
     """Angle of a step: of the voltage phasor added by a ratio changer, of the shift of a phase shifter."""
-    tap_is_phase_shifter: Bools = _bools(False)
+    tap_is_phase_shifter: Bools = bool_column(False)
     """Ideal phase shifter: turns by `tap_step_rad` a step (or by the chord `tap_step`) and leaves the magnitude."""
-    loading_base_kva: Floats = _floats()
+    loading_base_kva: Floats = float_column()
     """Rated power of one unit times its allowed load factor, kVA; a loading of 1.0."""
-    in_service: Bools = _bools()
-    hv_closed: Bools = _bools()
+    in_service: Bools = bool_column()
+    hv_closed: Bools = bool_column()
     """Whether the switch at the high-voltage side is closed; open at one side it still draws its no-load current."""
-    lv_closed: Bools = _bools()
+    lv_closed: Bools = bool_column()
 
     @property
     def has_tap_changer(self) -> Bools:
@@ -163,11 +175,11 @@ class InjectionTable(Table):
     bus: Names = ()
     kind: Names = ()
     """`load`, `sgen` or `storage`."""
-    p_kw: Floats = _floats()
+    p_kw: Floats = float_column()
     """Active power into the network, kW; loads negative."""
-    q_kvar: Floats = _floats()
+    q_kvar: Floats = float_column()
     """Reactive power into the network, kvar; an inductive load is negative."""
-    in_service: Bools = _bools()
+    in_service: Bools = bool_column()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -175,13 +187,13 @@ class ShuntTable(Table):
     """Constant-impedance elements to ground."""
 
     bus: Names = ()
-    p_kw: Floats = _floats()
+    p_kw: Floats = float_column()
     """Active power into the network at `v_rated_kv`, kW; a shunt that consumes is negative."""
-    q_kvar: Floats = _floats()
+    q_kvar: Floats = float_column()
     """Reactive power into the network at `v_rated_kv`, kvar; a capacitor is positive."""
-    v_rated_kv: Floats = _floats()
+    v_rated_kv: Floats = float_column()
     """Line-to-line voltage at which the powers hold, kV."""
-    in_service: Bools = _bools()
+    in_service: Bools = bool_column()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -190,11 +202,20 @@ class SwitchTable(Table):
 
     bus_a: Names = ()
     bus_b: Names = ()
-    closed: Bools = _bools()
+    closed: Bools = bool_column()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class NetworkSpec:
+class NetworkTables:
+    """What balanced and three-phase networks have in common."""
+
+    def replace(self: N, **tables: Any) -> N:
+        """A copy with some tables replaced."""
+        return replace(self, **tables)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NetworkSpec(NetworkTables):
     """A balanced network as tables. Immutable: the `with_...` methods return a changed copy."""
 
     name: str
@@ -205,10 +226,6 @@ class NetworkSpec:
     injections: InjectionTable = field(default_factory=InjectionTable)
     shunts: ShuntTable = field(default_factory=ShuntTable)
     switches: SwitchTable = field(default_factory=SwitchTable)
-
-    def replace(self, **tables: Any) -> "NetworkSpec":
-        """A copy with some tables replaced."""
-        return replace(self, **tables)
 
     @property
     def tap_names(self) -> Names:
