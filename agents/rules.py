@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from gridenv.devices import pv
 from gridenv.devices.volt_var_curve import CATEGORY_B, VoltVarCurve, q_request_share
 from gridenv.exogenous.scenario import sample
-from gridenv.powerflow import dense, flows
+from gridenv.powerflow import flows, solver
 from gridenv.sim.model import GridModel
 from gridenv.sim.state import Command
 from gridenv.sim.step import inject, solve
@@ -101,11 +101,11 @@ def equilibrium(
 def _step_matrix(model: GridModel, curve: VoltVarCurve) -> Float[Array, "unit unit"]:
     """Transpose of (1 + D X)^-1, D in kvar per pu and X in pu per kvar."""
     unit = jnp.arange(model.pv.bus.shape[0])
-    zero = jnp.zeros(model.flow.injection_source.shape, model.flow.dtype)
+    zero = jnp.zeros(model.flow.served.shape, model.flow.dtype)
     first_pv = zero.shape[0] - unit.shape[0]
 
     def v_of(q_kvar: Array) -> Array:
-        solution = dense.solve(
+        solution = solver.solve(
             model.flow,
             zero,
             zero.at[first_pv:].set(q_kvar),

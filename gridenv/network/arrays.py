@@ -1,138 +1,142 @@
-"""The compiled network: host arrays in per unit, all that a dense fixed-point power flow needs."""
+"""The compiled network: sparse nodal equations, and the slots through which everything that may change acts on them."""
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csc_array
+from scipy.sparse import csc_array, csr_array
+from scipy.sparse.linalg import splu
 
+from gridenv.network.circuit import Circuit, Complex, Ints
 from gridenv.network.spec import Bools, Floats, Names
-from gridenv.network.topology import Ints
-from gridenv.network.transformer import TransformerModel
 
-Complex = NDArray[np.complex128]
+__all__ = ["Complex", "LoadSlots", "Network", "Slots"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Slots:
+    """Places where something acts on the network that is not constant: `x` is what acts there, `y` what is seen there.
+
+    Both are per unit. All nodal voltages and all slots obey
+    `Y v = i_fixed + source x` and `y = measure v + direct x`, so `y = y0 + R x` with the network eliminated.
+    A slot of kind `load` sees the voltage between two nodes and feeds in a current; one of kind `tap` or `line` is one
+    half of a series voltage with its current, see `slots`.
+    """
+
+    source: csc_array
+    """[node, slot] current into the network from a unit of `x`, fixed nodes included."""
+    measure: csr_array
+    """[slot, node] what the slot sees of the voltages."""
+    direct: csr_array
+    """[slot, slot]"""
+
+    def __len__(self) -> int:
+        return int(self.measure.shape[0])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LoadSlots:
+    """How the power of the injections spreads over the load slots, and how it depends on the voltage there."""
+
+    member: Ints
+    """[slot, k] injections that act there; filled up with the number of injections."""
+    weight_p: Floats
+    """[order, slot, k] share of each one's active power in pu: of constant power, current and impedance (order 0..2)."""
+    weight_q: Floats
+    exponent_p: Floats
+    """[slot] further exponent of the voltage, for those that are none of the three."""
+    exponent_q: Floats
+    v_rated: Floats
+    """[slot] voltage at which the limits below count as 1, pu."""
+    v_min: Floats
+    v_max: Floats
+    v_low: Floats
+    """[slot] out-of-range rule of `PhaseInjectionTable`."""
+
+    @property
+    def has_exponents(self) -> bool:
+        """Whether any load is none of constant power, current and impedance."""
+        return bool(np.any(self.exponent_p) or np.any(self.exponent_q))
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether any load changes its law out of a range of voltages."""
+        return bool(np.any(self.v_min > 0.0) or np.any(np.isfinite(self.v_max)))
+
+    @property
+    def highest_order(self) -> int:
+        """0 where all loads are constant power, 1 with constant current, 2 with constant impedance."""
+        used = [bool(np.any(self.weight_p[k]) or np.any(self.weight_q[k])) for k in range(3)]
+        return max((k for k in range(3) if used[k]), default=0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Network:
-    """A network in per unit of one power base and of each bus's nominal voltage; float64 and complex128.
+    """A network in per unit of one power base and of each node's base voltage; float64 and complex128."""
 
-    Injections act through slots: `v_bus = w_bus + z_bus @ i_slot` with `i_slot = conj(s_slot / v_slot)`, where
-    `s_slot` is the sum of the injections at a slot and `v_slot = v_bus[slot_bus]`. Currents of branches and
-    sources are affine in `i_slot` likewise, so that no difference of near-equal voltages is taken.
-    """
-
-    name: str
-    s_base_kva: float
-    node_names: Names
-    """[bus] ids of all buses in table order; buses fused by closed switches appear each."""
-    vn_kv: Floats
-    """[bus] nominal line-to-line voltage, kV."""
+    circuit: Circuit
     energised: Bools
-    """[bus] whether there is a path to a source."""
-    bus_to_node: Ints
-    """[bus] row in `y_node`; -1 for de-energised buses."""
+    """[named node] whether there is a path to a source."""
+    row: Ints
+    """[node] row in `y_node` of the electrical node; -1 for fixed and de-energised nodes."""
+    y_full: csr_array
+    """[node, node] admittance with lines, transformers, shunts and source impedances; rows of aliased nodes are empty."""
     y_node: csc_array
-    """[node, node] admittance of the energised nodes with lines, transformers and shunts, pu."""
-
-    injection_names: Names
-    injection_in_service: Bools
-    injection_bus: Ints
-    injection_to_slot: Ints
-    """[injection] slot that it feeds; -1 at a source node, out of service, or without supply."""
-    injection_to_source: Ints
-    """[injection] source node that balances it directly; -1 elsewhere."""
-    default_p_kw: Floats
-    """[injection] active power into the network, kW; loads negative."""
-    default_q_kvar: Floats
-    slot_bus: Ints
-    """[slot] one bus of the slot's electrical node."""
-    w_bus: Complex
-    """[bus] voltage without injections, pu; 0 where de-energised."""
-    z_bus: Complex
-    """[bus, slot] voltage response to the current injected at each slot, pu; zero rows at source and dead buses."""
-
-    line_names: Names
-    line_from_bus: Ints
-    line_to_bus: Ints
-    line_i0_from: Complex
-    """[line] current into the line at its from end without injections, pu; out of service: 0."""
-    line_f_from: Complex
-    """[line, slot] response of that current to the current injected at each slot."""
-    line_i0_to: Complex
-    line_f_to: Complex
-    line_i_base_a: Floats
-    """[line] base current of its nominal voltage, A."""
-    line_i_max_a: Floats
-    """[line] rated current, A; infinite = no rating. Loading = max(|i_from|, |i_to|) * line_i_base_a / line_i_max_a."""
-    line_r: Floats
-    """[line] series resistance, pu; 0 where out of service or open at an end. Loss without cancellation:
-    `line_r |i_to - line_y_to v_to|^2 + Re(line_y_from) |v_from|^2 + Re(line_y_to) |v_to|^2`."""
-    line_y_from: Complex
-    """[line] shunt admittance at the from end, pu; of the whole line where its other end is open."""
-    line_y_to: Complex
-
-    trafo_names: Names
-    trafo_hv_bus: Ints
-    trafo_lv_bus: Ints
-    trafo_hv_on: Bools
-    """[transformer] whether the high-voltage side is connected."""
-    trafo_lv_on: Bools
-    trafo_i0_hv: Complex
-    """[transformer] current into the transformer at its high-voltage side without injections, pu of that bus."""
-    trafo_f_hv: Complex
-    trafo_i0_lv: Complex
-    trafo_f_lv: Complex
-    trafo_rating_hv: Floats
-    """[transformer] rated current at the high-voltage side, pu.
-    Loading = max(|i_hv| / trafo_rating_hv, |i_lv| / trafo_rating_lv)."""
-    trafo_rating_lv: Floats
-    trafo_r: Floats
-    """[transformer] as `line_r`:
-    `trafo_r |i_lv - trafo_y_lv v_lv|^2 + Re(trafo_y_hv) |v_hv|^2 + Re(trafo_y_lv) |v_lv|^2`."""
-    trafo_y_hv: Complex
-    trafo_y_lv: Complex
-    trafo_model: TransformerModel
-    """[transformer] parameters for `transformer_two_port` at other tap positions."""
-
-    shunt_names: Names
-    shunt_bus: Ints
-    shunt_y: Complex
-    """[shunt] admittance to ground, pu; out of service or de-energised: 0."""
-
-    source_names: Names
-    """[source] ids of all sources."""
-    source_to_node: Ints
-    """[source] source node of each source; -1 where out of service."""
-    source_bus: Ints
-    """[source node] one bus of each source node."""
-    source_v: Complex
-    """[source node] fixed voltage, pu."""
-    source_i0: Complex
-    """[source node] current from source and local injections into the network without injections elsewhere, pu."""
-    source_f: Complex
-    """[source node, slot] response of that current. Source power = source_v conj(i) - injections at the node."""
-
-    tap_names: Names
-    """Transformers that have a tap changer."""
-    tap_to_trafo: Ints
-    default_taps: Floats
-    switch_names: Names
-    """Bus-bus switches, then lines: a line is a switch too."""
-    default_switches: Bools
-    """[switch] closed; a line is closed when in service and closed at both ends."""
+    """[row, row] its part that has to be solved."""
+    w: Complex
+    """[node] voltage without anything acting in the slots, pu; 0 where de-energised."""
+    served: Bools
+    """[injection] in service and at energised nodes."""
+    loads: LoadSlots
+    slots: Slots
+    """Load slots first, in the order of `loads`; then taps, capacitors and lines, see the ranges below."""
+    tap_slots: range
+    """Two a tap winding: series voltage, then shunt current."""
+    capacitor_slots: range
+    """One a leg."""
+    line_slots: range
+    """Two a phase of every line: resistive, then reactive voltage drop."""
 
     @property
-    def n_bus(self) -> int:
-        """Number of buses."""
-        return len(self.node_names)
+    def name(self) -> str:
+        """Name of the network."""
+        return self.circuit.name
 
     @property
-    def n_inj(self) -> int:
-        """Number of injections, out-of-service ones included."""
-        return len(self.injection_names)
+    def s_base_kva(self) -> float:
+        """Base power of a node."""
+        return self.circuit.s_base_kva
 
     @property
-    def n_slot(self) -> int:
-        """Number of slots."""
-        return len(self.slot_bus)
+    def node_names(self) -> Names:
+        """Named nodes; nodes joined by closed switches appear each."""
+        return self.circuit.node_names
+
+    @property
+    def injection_names(self) -> Names:
+        """Injecting elements, out-of-service ones included."""
+        return self.circuit.loads.names
+
+    @property
+    def n_node(self) -> int:
+        """Number of named nodes."""
+        return len(self.circuit.node_names)
+
+    @property
+    def load_slots(self) -> range:
+        """Range of the load slots."""
+        return range(len(self.loads.member))
+
+    @cached_property
+    def _factors(self) -> Any:
+        return splu(self.y_node, permc_spec="MMD_AT_PLUS_A")
+
+    def solve_rows(self, currents: NDArray[np.complex128]) -> NDArray[np.complex128]:
+        """Voltages [row, ...] from currents [row, ...] into the nodes that have to be solved."""
+        return np.asarray(self._factors.solve(np.ascontiguousarray(currents, dtype=complex)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the factors, which are made anew where they are needed."""
+        return {name: value for name, value in vars(self).items() if name != "_factors"}

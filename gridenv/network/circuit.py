@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridenv.network.spec import Bools, Floats, Names
+from gridenv.network.transformer import TransformerModel, turns_ratio
 
 Ints = NDArray[np.int64]
 Complex = NDArray[np.complex128]
@@ -118,6 +119,26 @@ class StepLaw:
         return (self.neutral + self.default_position * self.step) / (self.neutral + positions * self.step) + 0j
 
 
+@dataclass(frozen=True, kw_only=True)
+class ChangerLaw:
+    """Tap changers of two-winding transformers, ratio changers and phase shifters; see `turns_ratio`."""
+
+    model: TransformerModel
+    default_position: Floats
+
+    def inner_voltage_ratio(self, positions: Any, xp: Any) -> Any:
+        """See `TapLaw`."""
+        now = _complex_turns(self.model, positions, xp)
+        default = _complex_turns(self.model, self.default_position, xp)
+        return xp.where(self.model.tap_on_hv, default / now, now / default)
+
+
+def _complex_turns(model: TransformerModel, positions: Any, xp: Any) -> Any:
+    """Voltage of the high-voltage winding over that of the low-voltage one."""
+    vn_hv, vn_lv, shift_rad = turns_ratio(model, positions, xp)
+    return vn_hv / vn_lv * (xp.cos(shift_rad) + 1j * xp.sin(shift_rad))
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LineSeries:
     """Series impedances of the lines, so that they can be scaled while the network runs; pu."""
@@ -126,9 +147,8 @@ class LineSeries:
     """[line, phase, phase] resistance."""
     x: Floats
     """[line, phase, phase] reactance. Terminals of a line are the phases at its from end, then those at its to end."""
-    y_from: Complex
-    """[line, phase, phase] shunt admittance at the from end; of the whole line where its other end is open."""
-    y_to: Complex
+    y_end: Complex
+    """[line, phase, phase] shunt admittance at either end."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,109 +1,261 @@
-"""A network's constants as device arrays, in the real-valued form that the dense solver multiplies with.
+"""A network's constants as device arrays: the operator, the laws of its slots, and ratings."""
 
-A complex row vector `a` is stored as `[Re a, Im a]`; the complex product `a @ Z.T` is then the real product with
-`[[Re Z.T, Im Z.T], [-Im Z.T, Re Z.T]]`, which keeps the batch in one matrix product of one dtype.
-"""
+import dataclasses
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
 
+import jax
 import numpy as np
 from jax import Array
 from jax import numpy as jnp
 from jaxtyping import Float, Int
-from numpy.typing import NDArray
 
 from gridenv.core.pytree import pytree, static
-from gridenv.network.arrays import Network
+from gridenv.network.arrays import LoadSlots, Network
+from gridenv.network.circuit import ChangerLaw, Ints, StepLaw
+from gridenv.network.transformer import TransformerModel
+from gridenv.powerflow.droop import DroopCurves
+from gridenv.powerflow.host import Quantities, Reduced, has_charging, reduce_network
+from gridenv.powerflow.law import LoadLaw
+from gridenv.powerflow.operators import BlockMap, Blocks, Dense, DenseMap, Operator
+from gridenv.powerflow.partition import Cuts, cut_network
+
+for _law_class in (ChangerLaw, StepLaw, TransformerModel):
+    jax.tree_util.register_dataclass(
+        _law_class, data_fields=[f.name for f in dataclasses.fields(_law_class)], meta_fields=[]
+    )
+
+TAPS, CAPACITORS, LINES = "taps", "capacitors", "lines"
+FEATURES = (TAPS, CAPACITORS, LINES)
+"""What can change besides the injections; each adds its slots to the operator."""
 
 
 @pytree
 class FlowArrays:
     """Constants of one network; shared by every sample of a batch, never batched."""
 
-    slot_response: Float[Array, "two_slot two_slot"]
-    """Voltage at every injection node from the currents injected there, pu."""
-    slot_no_load: Float[Array, " two_slot"]
-    """Voltage of the injection nodes without any injection, pu."""
-    bus_response: Float[Array, "two_slot two_bus"]
-    bus_no_load: Float[Array, " two_bus"]
-    slot_bus: Int[Array, " slot"]
-    """A bus whose voltage is that of the injection node."""
-    injection_slot: Float[Array, "injection slot"]
-    """1 / s_base where an in-service injection feeds an injection node: kW and kvar to pu."""
-    injection_source: Float[Array, " injection"]
-    """1 for an in-service injection at a source's own bus, else 0."""
-    source_voltage: Float[Array, " two_source"]
-    source_no_load: Float[Array, " two_source"]
-    """Current that each source feeds into the network without any injection, pu."""
-    source_response: Float[Array, "two_slot two_source"]
-    line_no_load: Float[Array, "end two_line"]
-    """Current into each line at its ends without any injection, A."""
-    line_response: Float[Array, "end two_slot two_line"]
+    operator: Operator
+    law: LoadLaw
+    member: Int[Array, "slot k"]
+    """Injections that act in each load slot, in the order of the network; filled up with their number."""
+    weight_p: Float[Array, "order slot k"]
+    """kW to pu, by constant power, current and impedance."""
+    weight_q: Float[Array, "order slot k"]
+    is_load: Float[Array, "*layout"] | None
+    """1 for load slots, 0 for the others, in the layout; None where there are no others."""
+    served: Float[Array, " injection"]
+    """1 for injections in service at energised nodes, else 0."""
+    fixed_voltage: Float[Array, " two_fixed"]
+    line_i_base_a: Float[Array, " line"]
     line_i_max_a: Float[Array, " line"]
-    transformer_no_load: Float[Array, "end two_transformer"]
-    """Current into each transformer at its sides, pu of the side's bus."""
-    transformer_response: Float[Array, "end two_slot two_transformer"]
-    transformer_rating: Float[Array, "end transformer"]
-    """Rated current of each side, in the same pu."""
+    line_shunt: Float[Array, "two line phase phase"]
+    """Conductance and susceptance at the from end of the lines that connect, pu."""
+    line_r: Float[Array, "line phase phase"]
+    transformer_rating: Float[Array, "transformer terminal"]
+    """Rated current, pu; infinite at absent terminals."""
+    line_nodes: Int[Array, "line terminal"]
+    """Named node of each terminal; absent ones point at one past the last."""
+    transformer_nodes: Int[Array, "transformer terminal"]
+    tap_law: Any
+    """Turns at tap positions, see `TapLaw`; None without the feature."""
+    tap_changer: Int[Array, " winding"]
+    """Tap changer that moves each winding."""
+    capacitor_y: Float[Array, "two leg"]
+    """Admittance of each leg as [Re, Im], pu."""
+    capacitor_bank: Int[Array, " leg"]
+    capacitor_default: Float[Array, " bank"]
     s_base_kva: float = static()
-    injection_is_slot: bool = static()
-    """Injections and injection nodes are one to one, in the same order: no summation needed."""
-    line_ends_agree: bool = static()
+    n_phase: int = static()
+    one_to_one: bool = static()
+    """Injections and load slots are the same, in the same order: no summation needed."""
+    one_end: bool = static()
     """No line has charging, so one end tells the current."""
+    features: tuple[str, ...] = static()
 
     @property
     def n_slot(self) -> int:
-        """Number of injection nodes."""
-        return int(self.slot_bus.shape[0])
+        """Number of slots, in the order of the network."""
+        return int(self.operator.slots.place.shape[0]) if isinstance(self.operator, Blocks) else self.operator.n_slot
+
+    @property
+    def slot_no_load(self) -> Float[Array, " two_slot"]:
+        """What the slots see when nothing acts in them, as [Re, Im]; to start a solution from."""
+        if isinstance(self.operator, Blocks):
+            return self.operator.collected(self.operator.slots.base)[0]
+        return self.operator.slots.base
 
     @property
     def dtype(self) -> np.dtype:
         """Floating-point type of all arrays."""
-        return np.dtype(self.slot_response.dtype)
+        return np.dtype(self.fixed_voltage.dtype)
 
 
-def flow_arrays(network: Network, dtype: str) -> FlowArrays:
-    """Device arrays of a compiled network; products are formed in float64 and rounded once.
+@dataclass(frozen=True)
+class HostDroop:
+    """Curves of the load slots, NumPy [point, slot] and [slot]; see `DroopCurves`."""
+
+    v_var: Any
+    q: Any
+    v_watt: Any
+    p_limit: Any
+    v_rated: Any
+    s_max: Any
+    active: Any
+
+
+def chosen_slots(network: Network, features: Collection[str]) -> Ints:
+    """Numbers of the load slots and of those of the features."""
+    ranges = {TAPS: network.tap_slots, CAPACITORS: network.capacitor_slots, LINES: network.line_slots}
+    parts = [network.load_slots, *(ranges[name] for name in FEATURES if name in features)]
+    return np.concatenate([np.array(part, dtype=np.int64) for part in parts])
+
+
+def flow_arrays(
+    network: Network, dtype: str, *, dense: bool, features: Collection[str] = (), droop: HostDroop | None = None
+) -> FlowArrays:
+    """Device arrays of a compiled network; everything is computed in float64 and rounded once.
 
     Call it inside `jax.enable_x64()` when `dtype` is float64.
     """
-    slots = network.injection_to_slot
-    columns = np.arange(network.n_slot)
-    to_slot = (slots[:, None] == columns[None, :]) / network.s_base_kva
-    line_base = network.line_i_base_a[:, None]
-    has_charging = np.any(network.line_y_from != 0) or np.any(network.line_y_to != 0)
-    values = {
-        "slot_response": real_rows(network.z_bus[network.slot_bus]),
-        "slot_no_load": real_vector(network.w_bus[network.slot_bus]),
-        "bus_response": real_rows(network.z_bus),
-        "bus_no_load": real_vector(network.w_bus),
-        "injection_slot": to_slot,
-        "injection_source": (network.injection_to_source >= 0).astype(float),
-        "source_voltage": real_vector(network.source_v),
-        "source_no_load": real_vector(network.source_i0),
-        "source_response": real_rows(network.source_f),
-        "line_no_load": np.stack(
-            [real_vector(i0 * line_base[:, 0]) for i0 in (network.line_i0_from, network.line_i0_to)]
-        ),
-        "line_response": np.stack([real_rows(f * line_base) for f in (network.line_f_from, network.line_f_to)]),
-        "line_i_max_a": network.line_i_max_a,
-        "transformer_no_load": np.stack([real_vector(i0) for i0 in (network.trafo_i0_hv, network.trafo_i0_lv)]),
-        "transformer_response": np.stack([real_rows(f) for f in (network.trafo_f_hv, network.trafo_f_lv)]),
-        "transformer_rating": np.stack([network.trafo_rating_hv, network.trafo_rating_lv]),
-    }
+    chosen = chosen_slots(network, features)
+    operator: Operator
+    if dense:
+        operator = _dense(reduce_network(network, chosen), dtype)
+    else:
+        operator = _blocks(cut_network(network, chosen), dtype)
+    circuit, loads = network.circuit, network.loads
+    n_load, n_other = len(loads.member), len(chosen) - len(loads.member)
+
+    def laid_out(values: Any) -> Array:
+        return operator.laid_out(jnp.asarray(np.pad(np.asarray(values), (0, n_other))[None], dtype))
+
+    order = loads.highest_order + 1
+    n_injection = len(circuit.loads.names)
+    same = np.arange(n_injection)[:, None]
+    plain = order == 1 and loads.member.shape == same.shape and np.array_equal(loads.member, same)
+    one_to_one = bool(plain and np.all(loads.weight_p[0] == 1.0 / circuit.s_base_kva) and not n_other)
+    ends = np.where(circuit.line_closed, 1.0, 0.0)[:, None, None]
     return FlowArrays(
-        **{name: jnp.asarray(value, dtype) for name, value in values.items()},
-        slot_bus=jnp.asarray(network.slot_bus, "int32"),
-        s_base_kva=network.s_base_kva,
-        injection_is_slot=bool(np.array_equal(slots, columns)),
-        line_ends_agree=not has_charging,
+        operator=operator,
+        law=_law(loads, laid_out, droop),
+        member=jnp.asarray(loads.member, "int32"),
+        weight_p=jnp.asarray(loads.weight_p[:order], dtype),
+        weight_q=jnp.asarray(loads.weight_q[:order], dtype),
+        is_load=laid_out(np.ones(n_load)) if n_other or not dense else None,
+        served=jnp.asarray(network.served, dtype),
+        fixed_voltage=jnp.asarray(real_vector(circuit.fixed_v), dtype),
+        line_i_base_a=jnp.asarray(circuit.line_i_base_a, dtype),
+        line_i_max_a=jnp.asarray(circuit.line_i_max_a, dtype),
+        line_shunt=jnp.asarray(np.stack([part * ends for part in _parts(circuit.line_series.y_end)]), dtype),
+        line_r=jnp.asarray(circuit.line_series.r * ends, dtype),
+        transformer_rating=jnp.asarray(circuit.transformer_rating, dtype),
+        line_nodes=_terminal_nodes(circuit.lines.nodes, network.n_node),
+        transformer_nodes=_terminal_nodes(circuit.transformers.nodes, network.n_node),
+        tap_law=jax.tree.map(lambda a: _cast(a, dtype), circuit.tap_law) if TAPS in features else None,
+        tap_changer=jnp.asarray(circuit.taps.changer, "int32"),
+        capacitor_y=jnp.asarray(np.stack(_parts(circuit.capacitor_legs.y)), dtype),
+        capacitor_bank=jnp.asarray(circuit.capacitor_legs.bank, "int32"),
+        capacitor_default=jnp.asarray(circuit.capacitor_legs.default_closed, dtype),
+        s_base_kva=circuit.s_base_kva,
+        n_phase=circuit.n_phase,
+        one_to_one=one_to_one,
+        one_end=not has_charging(network),
+        features=tuple(name for name in FEATURES if name in features),
     )
 
 
-def real_rows(z: NDArray[np.complex128]) -> NDArray[np.float64]:
-    """The real matrix that multiplies `[Re a, Im a]` as `z` multiplies `a`: [n, m] complex -> [2m, 2n] real."""
-    zt = z.T
-    return np.block([[zt.real, zt.imag], [-zt.imag, zt.real]])
+def _cast(value: Any, dtype: str) -> Array:
+    return jnp.asarray(value, {"b": "bool", "c": "complex128" if dtype == "float64" else "complex64"}.get(
+        np.asarray(value).dtype.kind, dtype
+    ))
 
 
-def real_vector(a: NDArray[np.complex128]) -> NDArray[np.float64]:
+def _parts(z: Any) -> tuple[Any, Any]:
+    return z.real, z.imag
+
+
+def _terminal_nodes(nodes: Ints, n_node: int) -> Int[Array, "element terminal"]:
+    return jnp.asarray(np.where((nodes >= 0) & (nodes < n_node), nodes, n_node), "int32")
+
+
+def _law(loads: LoadSlots, laid_out: Any, droop: HostDroop | None) -> LoadLaw:
+    exponents = (loads.exponent_p, loads.exponent_q) if loads.has_exponents else (None, None)
+    limits = (loads.v_rated, loads.v_min, loads.v_max, loads.v_low) if loads.has_limits else (None,) * 4
+    if loads.has_limits and not loads.has_exponents:
+        exponents = (np.zeros(len(loads.member)), np.zeros(len(loads.member)))
+    names = ("exponent_p", "exponent_q", "v_rated", "v_min", "v_max", "v_low")
+    columns = dict(zip(names, (*exponents, *limits), strict=True))
+    if loads.has_limits:
+        columns["v_rated"] = loads.v_rated
+    law = {name: None if value is None else laid_out(value) for name, value in columns.items()}
+    if law["v_rated"] is not None:
+        law["v_rated"] = jnp.where(law["v_rated"] == 0.0, 1.0, law["v_rated"])
+    return LoadLaw(**law, droop=None if droop is None else _droop(droop, laid_out))
+
+
+def _droop(droop: HostDroop, laid_out: Any) -> DroopCurves:
+    def stacked(points: Any) -> Array:
+        return jnp.stack([laid_out(row) for row in points])
+
+    v_rated = laid_out(droop.v_rated)
+    return DroopCurves(
+        v_var=stacked(droop.v_var),
+        q=stacked(droop.q),
+        v_watt=stacked(droop.v_watt),
+        p_limit=stacked(droop.p_limit),
+        v_rated=jnp.where(v_rated == 0.0, 1.0, v_rated),
+        s_max=laid_out(droop.s_max),
+        active=laid_out(droop.active),
+    )
+
+
+def _dense(reduced: Reduced, dtype: str) -> Dense:
+    def as_map(part: tuple[Any, Any]) -> DenseMap:
+        base, matrix = part
+        return DenseMap(base=jnp.asarray(real_vector(base), dtype), matrix=jnp.asarray(real_rows(matrix), dtype))
+
+    return Dense(**{name: as_map(getattr(reduced, name)) for name in Quantities.NAMES})
+
+
+def _blocks(cuts: Cuts, dtype: str) -> Blocks:
+    def as_map(name: str) -> BlockMap:
+        part = cuts.maps[name]
+        return BlockMap(
+            base=jnp.asarray(np.concatenate([part.base.real, part.base.imag], -1)[:, None, :], dtype),
+            own=jnp.asarray(real_rows(part.own), dtype),
+            via=jnp.asarray(real_rows(part.via), dtype),
+            place=jnp.asarray(part.place, "int32"),
+        )
+
+    return Blocks(
+        **{name: as_map(name) for name in Quantities.NAMES},
+        into_cuts=jnp.asarray(real_rows(cuts.into_cuts), dtype),
+        between_cuts=jnp.asarray(_between(cuts), dtype),
+        slot_place=jnp.asarray(cuts.slot_place, "int32"),
+    )
+
+
+def _between(cuts: Cuts) -> np.ndarray:
+    """Real form of [block, cut, block, cut] with the [Re, Im] of each block together."""
+    z = cuts.between_cuts
+    n_block, n_cut = z.shape[:2]
+    zt = np.transpose(z, (2, 3, 0, 1))
+    real = np.empty((n_block, 2, n_cut, n_block, 2, n_cut))
+    real[:, 0, :, :, 0, :] = zt.real
+    real[:, 0, :, :, 1, :] = zt.imag
+    real[:, 1, :, :, 0, :] = -zt.imag
+    real[:, 1, :, :, 1, :] = zt.real
+    return real.reshape(2 * n_block * n_cut, 2 * n_block * n_cut)
+
+
+def real_rows(z: Any) -> np.ndarray:
+    """The real matrices that multiply `[Re a, Im a]` as `z` multiplies `a`: [..., n, m] complex -> [..., 2m, 2n] real."""
+    zt = np.swapaxes(z, -1, -2)
+    upper = np.concatenate([zt.real, zt.imag], -1)
+    return np.concatenate([upper, np.concatenate([-zt.imag, zt.real], -1)], -2)
+
+
+def real_vector(a: Any) -> np.ndarray:
     """`[Re a, Im a]`."""
     return np.concatenate([a.real, a.imag])

@@ -1,6 +1,5 @@
 """`PowerFlow`: the one door to the solvers."""
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
@@ -13,18 +12,21 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from gridenv.core.errors import ActionError, ConfigError, raise_collected
 from gridenv.network import compile_network
-from gridenv.powerflow import dense, flows
-from gridenv.powerflow.arrays import FlowArrays, flow_arrays
-from gridenv.powerflow.inputs import as_spec, check_settings, dtype_name, power_problems
+from gridenv.powerflow import flows, solver
+from gridenv.powerflow.arrays import CAPACITORS, LINES, TAPS, FlowArrays, flow_arrays
+from gridenv.powerflow.inputs import as_spec, check_settings, dtype_name, equipment_problems, power_problems
 from gridenv.powerflow.solution import Solution
+from gridenv.powerflow.solver import Equipment
 
-SOLVERS: dict[str, Callable[..., dense.FlowSolution]] = {"dense": dense.solve}
-"""Methods by name; `auto` picks among them."""
+METHODS = ("auto", "dense", "sparse", "newton")
+"""`dense` and `sparse` say how the network is held (see `operators`), `newton` that the fixed point is left out."""
+DENSE_SLOTS = 320
+"""Measured: beyond about this many injection nodes blocks are faster than one matrix, whatever the network."""
 
 DEFAULT_TOLERANCE_PU = {"float32": 1e-6, "float64": 1e-10}
 """Distance from the solution; near the end of what each type resolves."""
-DEFAULT_MAX_ITERATIONS = 500
-"""Enough for IEEE-33 at 99.7 % of its loadability limit."""
+DEFAULT_MAX_ITERATIONS = 60
+"""Fixed-point iterations before Newton's method takes over."""
 
 
 class PowerFlow:
@@ -49,27 +51,36 @@ class PowerFlow:
         Args:
             network: a `NetworkSpec`, or a catalogue name.
             dtype: floating-point type of the solution.
-            method: `auto` or `dense`.
+            method: `auto`, `dense`, `sparse` or `newton`.
             tolerance_pu: a sample has converged when its voltages are estimated to be this close to the solution;
                 default 1e-6 for float32, 1e-10 for float64.
-            max_iterations: samples that need more are reported as not converged.
+            max_iterations: fixed-point iterations; samples that need more are handed to Newton's method, and what
+                that does not solve either is reported as not converged.
 
         Raises:
             ConfigError: for an unknown dtype or method, or a setting out of range.
             NetworkError: if the network is inconsistent.
         """
         dtype = dtype_name(dtype)
-        check_settings(
-            dtype, method, tolerance_pu, max_iterations, dtypes=DEFAULT_TOLERANCE_PU, methods=("auto", *SOLVERS)
-        )
+        check_settings(dtype, method, tolerance_pu, max_iterations, dtypes=DEFAULT_TOLERANCE_PU, methods=METHODS)
         self.spec = as_spec(network)
         self.dtype = dtype
-        self.method = "dense" if method == "auto" else method
         self.tolerance_pu = DEFAULT_TOLERANCE_PU[dtype] if tolerance_pu is None else tolerance_pu
         self.max_iterations = max_iterations
         self.network = compile_network(self.spec)
-        with self.precision():
-            self.arrays: FlowArrays = flow_arrays(self.network, dtype)
+        few = len(self.network.load_slots) <= DENSE_SLOTS
+        self.method = ("dense" if few else "sparse") if method == "auto" else method
+        self._is_dense = self.method == "dense" or (self.method == "newton" and few)
+        self._arrays: dict[frozenset[str], FlowArrays] = {}
+        self.arrays = self.arrays_for()
+
+    def arrays_for(self, *features: str) -> FlowArrays:
+        """Device arrays that let the features `taps`, `capacitors` or `lines` change; made at the first call."""
+        key = frozenset(features)
+        if key not in self._arrays:
+            with self.precision(), jax.ensure_compile_time_eval():
+                self._arrays[key] = flow_arrays(self.network, self.dtype, dense=self._is_dense, features=key)
+        return self._arrays[key]
 
     def precision(self) -> AbstractContextManager[Any]:
         """A context in which JAX can hold this solver's type."""
@@ -88,39 +99,74 @@ class PowerFlow:
     @property
     def default_p_kw(self) -> np.ndarray:
         """The network's own active injections [n_injection], kW; loads negative."""
-        return self.network.default_p_kw
+        return self.network.circuit.loads.default_p_kw
 
     @property
     def default_q_kvar(self) -> np.ndarray:
         """The network's own reactive injections [n_injection], kvar."""
-        return self.network.default_q_kvar
+        return self.network.circuit.loads.default_q_kvar
 
     @property
     def tap_names(self) -> tuple[str, ...]:
         """Transformers with a tap changer."""
-        return self.network.tap_names
+        return self.network.circuit.tap_names
 
     @property
     def default_taps(self) -> np.ndarray:
         """Their positions; `NetworkSpec.with_taps` gives a network with others."""
-        return self.network.default_taps
+        return self.network.circuit.default_taps
 
     @property
     def switch_names(self) -> tuple[str, ...]:
         """Bus-bus switches, then lines (a line is a switch too)."""
-        return self.network.switch_names
+        return self.network.circuit.switch_names
 
     @property
     def default_switches(self) -> np.ndarray:
         """Their states, True = closed; `NetworkSpec.with_switches` gives a network with others."""
-        return self.network.default_switches
+        return self.network.circuit.default_switches
 
-    def solve(self, p_kw: ArrayLike, q_kvar: ArrayLike, *, start: Solution | None = None) -> Solution:
+    @property
+    def capacitor_names(self) -> tuple[str, ...]:
+        """Capacitor banks that can be switched, in the order of `capacitors`."""
+        return self.network.circuit.capacitor_names
+
+    @property
+    def default_capacitors(self) -> np.ndarray:
+        """Their states, True = closed."""
+        return self.network.circuit.capacitor_legs.default_closed
+
+    @property
+    def line_names(self) -> tuple[str, ...]:
+        """Lines in the order of `line_loading` and of the scales of `solve`."""
+        return self.network.circuit.lines.names
+
+    def solve(
+        self,
+        p_kw: ArrayLike,
+        q_kvar: ArrayLike,
+        *,
+        taps: ArrayLike | None = None,
+        capacitors: ArrayLike | None = None,
+        line_r_scale: ArrayLike | None = None,
+        line_x_scale: ArrayLike | None = None,
+        z_share: ArrayLike | None = None,
+        i_share: ArrayLike | None = None,
+        start: Solution | None = None,
+    ) -> Solution:
         """Solve a batch of cases; also inside jit, vmap and grad.
+
+        Leading axes of all arguments broadcast. The solution is differentiable in all of them.
 
         Args:
             p_kw: active power of each injection into the network [*batch, n_injection], any leading axes.
-            q_kvar: reactive power likewise; leading axes broadcast against those of `p_kw`.
+            q_kvar: reactive power likewise.
+            taps: positions of the tap changers [*batch, n_tap]; need not be whole; default as built.
+            capacitors: states of the capacitor banks [*batch, n_capacitor], 1 = closed; default as built.
+            line_r_scale: factors of the lines' series resistance [*batch, n_line].
+            line_x_scale: factors of the lines' series reactance [*batch, n_line].
+            z_share: share of each injection's power that is constant impedance [*batch, n_injection].
+            i_share: share that is constant current; both for injections given as constant power.
             start: a solution to start from (same batch), such as the last time step's.
 
         Returns:
@@ -130,36 +176,57 @@ class PowerFlow:
         Raises:
             ActionError: for a wrong length, or NaN or infinity in arrays that live on the host.
         """
-        names = self.network.injection_names
-        raise_collected(
-            [
-                *power_problems("p_kw", p_kw, names),
-                *power_problems("q_kvar", q_kvar, names),
-                *self._start_problems(start),
-            ],
-            ActionError,
-        )
-        self._refuse_narrow_tracers(p_kw, q_kvar)
+        given = {
+            "taps": taps,
+            "capacitors": capacitors,
+            "line_r_scale": line_r_scale,
+            "line_x_scale": line_x_scale,
+            "z_share": z_share,
+            "i_share": i_share,
+        }
+        given = {name: value for name, value in given.items() if value is not None}
+        self._check(p_kw, q_kvar, given, start)
+        wanted = {TAPS: "taps" in given, CAPACITORS: "capacitors" in given, LINES: any("line" in name for name in given)}
+        arrays = self.arrays_for(*(name for name, is_wanted in wanted.items() if is_wanted))
         with self.precision():
-            injections = self._cast(p_kw, q_kvar)
-            v_pu, current, converged, iterations = _solve(
-                self.arrays,
+            injections = tuple(self._cast(value) for value in (p_kw, q_kvar))
+            equipment = Equipment(**{name: self._cast(value) for name, value in given.items()})
+            solved = _solve(
+                arrays,
                 *injections,
-                None if start is None else start.slot_current,
-                method=self.method,
+                None if start is None else start.slot_voltage,
+                equipment,
                 tolerance_pu=self.tolerance_pu,
                 max_iterations=self.max_iterations,
+                newton_only=self.method == "newton",
             )
-            return Solution(self, v_pu, current, converged, iterations, *injections)
+            return Solution(self, arrays.features, *solved, *injections, equipment)
+
+    def _check(self, p_kw: ArrayLike, q_kvar: ArrayLike, given: dict[str, Any], start: Solution | None) -> None:
+        names = self.network.injection_names
+        members = {
+            "taps": self.tap_names,
+            "capacitors": self.capacitor_names,
+            "line_r_scale": self.line_names,
+            "line_x_scale": self.line_names,
+            "z_share": names,
+            "i_share": names,
+        }
+        problems = [*power_problems("p_kw", p_kw, names), *power_problems("q_kvar", q_kvar, names)]
+        for name, value in given.items():
+            problems += equipment_problems(name, value, members[name])
+        raise_collected([*problems, *self._start_problems(start)], ActionError)
+        self._refuse_narrow_tracers(p_kw, q_kvar, *given.values())
 
     def _start_problems(self, start: Solution | None) -> list[str]:
-        if start is None or (
-            start.slot_current.dtype == self.dtype and start.slot_current.shape[-1] == self.arrays.n_slot * 2
-        ):
+        if start is None:
+            return []
+        n_start, n_own = (len(power_flow.network.load_slots) for power_flow in (start.power_flow, self))
+        if start.slot_voltage.dtype == self.dtype and n_start == n_own:
             return []
         return [
-            f"power flow: start has {start.slot_current.shape[-1] // 2} injection nodes in {start.slot_current.dtype}, "
-            f"this network {self.arrays.n_slot} in {self.dtype}; start from a solution of the same power flow"
+            f"power flow: start has {n_start} injection nodes in {start.slot_voltage.dtype}, "
+            f"this network {n_own} in {self.dtype}; start from a solution of the same power flow"
         ]
 
     def _refuse_narrow_tracers(self, *values: ArrayLike) -> None:
@@ -171,31 +238,43 @@ class PowerFlow:
                 "`with jax.enable_x64(True):`, or use dtype='float32'"
             )
 
-    def _cast(self, p_kw: ArrayLike, q_kvar: ArrayLike) -> tuple[Any, Any]:
-        """Both in the solver's type and of one shape; arrays on the host stay there until they are needed."""
-        p, q = (
-            value.astype(self.dtype) if isinstance(value, Array) else np.asarray(value, self.dtype)
-            for value in (p_kw, q_kvar)
-        )
-        if p.shape == q.shape:
-            return p, q
-        p, q = jnp.broadcast_arrays(p, q)
-        return p, q
+    def _cast(self, value: ArrayLike) -> Any:
+        """In the solver's type; arrays on the host stay there until they are needed."""
+        return value.astype(self.dtype) if isinstance(value, Array) else np.asarray(value, self.dtype)
 
 
-@partial(jax.jit, static_argnames=("method", "tolerance_pu", "max_iterations"))
+@partial(jax.jit, static_argnames=("tolerance_pu", "max_iterations", "newton_only"))
 def _solve(
     arrays: FlowArrays,
     p_kw: Array,
     q_kvar: Array,
     start: Array | None,
+    equipment: Equipment,
     *,
-    method: str,
     tolerance_pu: float,
     max_iterations: int,
-) -> tuple[Array, Array, Array, Array]:
-    """Voltages, currents, convergence and iterations in one compiled call; `start` are currents."""
-    voltage = None if start is None else flows.slot_voltage(arrays, start)
-    solution = SOLVERS[method](arrays, p_kw, q_kvar, voltage, tolerance_pu=tolerance_pu, max_iterations=max_iterations)
+    newton_only: bool,
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Voltages, what acts and is seen in the slots, convergence and iterations in one compiled call."""
+    solution = solver.solve(
+        arrays,
+        p_kw,
+        q_kvar,
+        None if start is None else _fitted(arrays, start),
+        equipment,
+        tolerance_pu=tolerance_pu,
+        max_iterations=max_iterations,
+        newton_only=newton_only,
+    )
     v_pu = flows.bus_voltage(arrays, solution.slot_current)
-    return v_pu, solution.slot_current, solution.converged, solution.iterations
+    return v_pu, solution.slot_current, solution.slot_voltage, solution.converged, solution.iterations
+
+
+def _fitted(arrays: FlowArrays, start: Array) -> Array:
+    """A start whose slots beyond those of the loads may be others than this solver's."""
+    n_load, n_slot, n_start = arrays.member.shape[0], arrays.n_slot, start.shape[-1] // 2
+    if n_slot == n_start == n_load:
+        return start
+    base = jnp.broadcast_to(arrays.slot_no_load, (*start.shape[:-1], 2 * n_slot))
+    base = base.at[..., :n_load].set(start[..., :n_load])
+    return base.at[..., n_slot : n_slot + n_load].set(start[..., n_start : n_start + n_load])

@@ -1,10 +1,11 @@
-"""Quantities that follow from the currents of the injection nodes: voltages, flows, loadings, losses, residual.
+"""Quantities that follow from what acts in the slots: voltages, flows, loadings, losses, residual.
 
-All are affine in the currents, `x = x0 + I @ response`, or functions of such quantities. Computing branch currents from
-voltage differences instead would lose float32 digits on short lines.
+All are affine in it, or functions of such quantities. Computing branch currents from voltage differences instead would
+lose float32 digits on short lines.
 """
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import jax
 from jax import Array, lax
@@ -12,9 +13,12 @@ from jax import numpy as jnp
 from jaxtyping import Complex, Float
 
 from gridenv.powerflow.arrays import FlowArrays
-from gridenv.powerflow.dense import slot_power_pu
+from gridenv.powerflow.law import currents
+from gridenv.powerflow.solver import AS_BUILT, Equipment, lay_out_pair, make_problem
 
 _TINY = 1e-30
+_TURN = complex(-0.5, math.sqrt(3.0) / 2.0)
+"""A third of a full turn, the operator a of symmetrical components."""
 
 
 class SourcePower(NamedTuple):
@@ -31,22 +35,28 @@ def magnitude(pair: Float[Array, "*batch two_n"]) -> Float[Array, "*batch n"]:
     return jnp.sqrt(jnp.maximum(re * re + im * im, _TINY))
 
 
-@jax.jit
-def bus_voltage(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -> Complex[Array, "*batch bus"]:
-    """Complex voltage of every bus, pu; 0 where de-energised."""
-    return lax.complex(*jnp.split(_bus_pair(flow, slot_current), 2, axis=-1))
+def _evaluate(flow: FlowArrays, quantity: Any, slot_current: Array) -> Float[Array, "*batch two_n"]:
+    """A quantity of all samples as [Re, Im]."""
+    batch = slot_current.shape[:-1]
+    flat = slot_current.reshape(math.prod(batch), slot_current.shape[-1])
+    values = flow.operator.evaluate(quantity, lay_out_pair(flow, flat))
+    return values.reshape(*batch, values.shape[-1])
+
+
+def _complex(pair: Array) -> Array:
+    return lax.complex(*jnp.split(pair, 2, axis=-1))
 
 
 @jax.jit
-def bus_v_pu(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -> Float[Array, "*batch bus"]:
-    """Voltage magnitude of every bus, pu."""
-    return magnitude(_bus_pair(flow, slot_current))
+def bus_voltage(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -> Complex[Array, "*batch node"]:
+    """Complex voltage of every node, pu; 0 where de-energised."""
+    return _complex(_evaluate(flow, flow.operator.nodes, slot_current))
 
 
 @jax.jit
-def slot_voltage(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -> Float[Array, "*batch two_slot"]:
-    """Voltage of every injection node as [Re, Im], pu."""
-    return flow.slot_no_load + slot_current @ flow.slot_response
+def bus_v_pu(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -> Float[Array, "*batch node"]:
+    """Voltage magnitude of every node, pu."""
+    return magnitude(_evaluate(flow, flow.operator.nodes, slot_current))
 
 
 @jax.jit
@@ -55,75 +65,131 @@ def residual_pu(
     slot_current: Float[Array, "*batch two_slot"],
     p_kw: Float[Array, "*batch injection"],
     q_kvar: Float[Array, "*batch injection"],
+    equipment: Equipment = AS_BUILT,
 ) -> Float[Array, "*batch"]:
-    """Largest difference of the power that the currents carry, V conj(I), and that asked for, pu of `s_base_kva`."""
-    ir, ii = jnp.split(slot_current, 2, axis=-1)
-    vr, vi = jnp.split(slot_voltage(flow, slot_current), 2, axis=-1)
-    dp = vr * ir + vi * ii - slot_power_pu(flow, p_kw)
-    dq = vi * ir - vr * ii - slot_power_pu(flow, q_kvar)
-    mismatch = dp * dp + dq * dq
+    """Largest difference of the power that the currents carry, V conj(I), and that asked for, pu of `s_base_kva`.
+
+    Slots of tap changers and the like count with the difference of what acts there and what should, pu.
+    """
+    batch = slot_current.shape[:-1]
+
+    def flat(a: Array) -> Array:
+        return jnp.broadcast_to(a, (*batch, a.shape[-1])).reshape(math.prod(batch), a.shape[-1])
+
+    problem = make_problem(flow, flat(p_kw), flat(q_kvar), jax.tree.map(flat, equipment))
+    operator = flow.operator
+    x = lay_out_pair(flow, flat(slot_current))
+    y = operator.respond(x)
+    gap = x - currents(problem.law, problem.power, problem.gain, y, operator.slot_axis)
+    gr, gi = jnp.split(gap, 2, axis=operator.slot_axis)
+    yr, yi = jnp.split(y, 2, axis=operator.slot_axis)
+    weight = yr * yr + yi * yi
+    if flow.is_load is not None:
+        weight = jnp.where(flow.is_load > 0.0, weight, 1.0)
+    mismatch = (gr * gr + gi * gi) * weight
     # On a CPU the maximum of XLA passes over NaN.
     mismatch = jnp.where(jnp.isfinite(mismatch), mismatch, jnp.inf)
-    return jnp.sqrt(jnp.max(mismatch, axis=-1, initial=0.0))
+    axes = tuple(a for a in range(mismatch.ndim) if a != operator.sample_axis)
+    return jnp.sqrt(jnp.max(mismatch, axis=axes, initial=0.0)).reshape(batch)
 
 
 @jax.jit
 def line_current_a(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -> Float[Array, "*batch line"]:
-    """Current of every line in A, the larger of its two ends."""
-    ends = 1 if flow.line_ends_agree else 2
-    currents = [magnitude(flow.line_no_load[end] + slot_current @ flow.line_response[end]) for end in range(ends)]
-    return currents[0] if ends == 1 else jnp.maximum(*currents)
+    """Current of every line in A, the larger of its two ends; three-phase: of every conductor [*batch, line, 3]."""
+    current = magnitude(_evaluate(flow, flow.operator.lines, slot_current))
+    ends = current.reshape(*current.shape[:-1], flow.line_r.shape[0], 1 if flow.one_end else 2, flow.n_phase)
+    larger = jnp.max(ends, axis=-2) * flow.line_i_base_a[:, None]
+    return larger[..., 0] if flow.n_phase == 1 else larger
 
 
 @jax.jit
 def line_loading(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -> Float[Array, "*batch line"]:
-    """Current of every line as a share of its rating; 0 where no rating is known."""
-    return line_current_a(flow, slot_current) * (1.0 / flow.line_i_max_a)
+    """Current of every line (and conductor) as a share of its rating; 0 where no rating is known."""
+    share = 1.0 / flow.line_i_max_a
+    return line_current_a(flow, slot_current) * (share if flow.n_phase == 1 else share[:, None])
 
 
 @jax.jit
 def transformer_loading(
     flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]
 ) -> Float[Array, "*batch transformer"]:
-    """Current of every transformer as a share of its rating, the larger of its two sides."""
-    sides = [
-        magnitude(flow.transformer_no_load[end] + slot_current @ flow.transformer_response[end])
-        / flow.transformer_rating[end]
-        for end in (0, 1)
-    ]
-    return jnp.maximum(*sides)
+    """Current of every transformer as a share of its rating, the largest of all its terminals."""
+    current = magnitude(_evaluate(flow, flow.operator.transformers, slot_current))
+    rating = flow.transformer_rating
+    return jnp.max(current.reshape(*current.shape[:-1], *rating.shape) / rating, axis=-1, initial=0.0)
 
 
 @jax.jit
-def source_power(
-    flow: FlowArrays,
-    slot_current: Float[Array, "*batch two_slot"],
-    p_kw: Float[Array, "*batch injection"],
-    q_kvar: Float[Array, "*batch injection"],
-) -> SourcePower:
-    """Power from the upstream grid; injections at a source's own bus are served there."""
-    p, q = (power * flow.s_base_kva for power in _entering(flow, slot_current))
-    return SourcePower(p - p_kw @ flow.injection_source, q - q_kvar @ flow.injection_source)
+def source_power(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -> SourcePower:
+    """Power from the upstream grid at the terminals of the sources; injections at a source's own bus are served there."""
+    s = _entering(flow, slot_current) * flow.s_base_kva
+    return SourcePower(s.real, s.imag)
 
 
 @jax.jit
-def loss_kw(
-    flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"], p_kw: Float[Array, "*batch injection"]
-) -> Float[Array, "*batch"]:
+def loss_kw(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -> Float[Array, "*batch"]:
     """Active power that enters the network and does not leave it again: lines, transformers and shunts."""
-    injected = jnp.sum(slot_power_pu(flow, p_kw), axis=-1)
-    return (_entering(flow, slot_current)[0] + injected) * flow.s_base_kva
+    return (_entering(flow, slot_current).real + _injected(flow, slot_current)) * flow.s_base_kva
 
 
-def _bus_pair(flow: FlowArrays, slot_current: Array) -> Array:
-    return flow.bus_no_load + slot_current @ flow.bus_response
+@jax.jit
+def line_loss_kw(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -> Float[Array, "*batch line"]:
+    """Active power lost in every line that connects.
+
+    Source: `Re(i^H R i)` of the current in series, and `Re(v^H G v)` of the shunts at both ends.
+    """
+    v, current = _terminals(flow, slot_current, flow.operator.lines, flow.line_nodes)
+    n_phase = flow.n_phase
+    shunt = lax.complex(*flow.line_shunt)
+    start, end = v[..., :n_phase], v[..., n_phase:]
+    series = current[..., :n_phase] - jnp.einsum("lpq,...lq->...lp", shunt, start)
+    lost = jnp.einsum("...lp,lpq,...lq->...l", series.conj(), flow.line_r + 0j, series).real
+    for at in (start, end):
+        lost = lost + jnp.einsum("...lp,lpq,...lq->...l", at.conj(), flow.line_shunt[0] + 0j, at).real
+    return lost * flow.s_base_kva
 
 
-def _entering(
+@jax.jit
+def transformer_loss_kw(
     flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]
-) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
-    """Active and reactive power from all source nodes into the network, pu."""
-    current = flow.source_no_load + slot_current @ flow.source_response
-    ir, ii = jnp.split(current, 2, axis=-1)
-    vr, vi = jnp.split(flow.source_voltage, 2, axis=-1)
-    return jnp.sum(vr * ir + vi * ii, axis=-1), jnp.sum(vi * ir - vr * ii, axis=-1)
+) -> Float[Array, "*batch transformer"]:
+    """Active power lost in every transformer: what enters at all terminals. In float32 good to 1e-6 of its flow."""
+    v, current = _terminals(flow, slot_current, flow.operator.transformers, flow.transformer_nodes)
+    return jnp.sum((v * current.conj()).real, axis=-1) * flow.s_base_kva
+
+
+@jax.jit
+def voltage_unbalance(
+    flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"], three_phase: Any
+) -> Float[Array, "*batch bus"]:
+    """Negative over positive sequence voltage of the buses whose three nodes are given [bus, 3].
+
+    Source: IEC 61000-4-30, voltage unbalance factor u2; C. L. Fortescue, symmetrical components.
+    """
+    v = bus_voltage(flow, slot_current)[..., three_phase]
+    turns = jnp.asarray([1.0, _TURN, _TURN**2], v.dtype)
+    positive, negative = jnp.sum(v * turns, axis=-1), jnp.sum(v * turns.conj(), axis=-1)
+    return jnp.abs(negative) / jnp.maximum(jnp.abs(positive), _TINY)
+
+
+def _terminals(flow: FlowArrays, slot_current: Array, quantity: Any, nodes: Array) -> tuple[Array, Array]:
+    """Voltages and currents [*batch, element, terminal]."""
+    v = bus_voltage(flow, slot_current)
+    filled = jnp.concatenate([v, jnp.zeros((*v.shape[:-1], 1), v.dtype)], axis=-1)
+    current = _complex(_evaluate(flow, quantity, slot_current))
+    return filled[..., nodes], current.reshape(*current.shape[:-1], nodes.shape[0], -1)
+
+
+def _entering(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -> Complex[Array, "*batch"]:
+    """Complex power from all sources, pu."""
+    current, v = jnp.split(_complex(_evaluate(flow, flow.operator.sources, slot_current)), 2, axis=-1)
+    return jnp.sum(v * current.conj(), axis=-1)
+
+
+def _injected(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -> Float[Array, "*batch"]:
+    """Active power that the load slots feed in, pu."""
+    batch, n_load = slot_current.shape[:-1], flow.member.shape[0]
+    flat = slot_current.reshape(math.prod(batch), slot_current.shape[-1])
+    y = flow.operator.collected(flow.operator.respond(lay_out_pair(flow, flat)))
+    (yr, yi), (xr, xi) = (jnp.split(pair, 2, axis=-1) for pair in (y, flat))
+    return jnp.sum((yr * xr + yi * xi)[:, :n_load], axis=-1).reshape(batch)

@@ -8,6 +8,8 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from gridenv.core.errors import ConfigError, NetworkError, did_you_mean, raise_collected
 from gridenv.network import NetworkSpec, load_network
+from gridenv.network.compile import AnyNetworkSpec
+from gridenv.network.phase_tables import PhaseNetworkSpec
 
 
 def dtype_name(dtype: DTypeLike) -> str:
@@ -18,7 +20,7 @@ def dtype_name(dtype: DTypeLike) -> str:
         return str(dtype)
 
 
-def as_spec(network: object) -> NetworkSpec:
+def as_spec(network: object) -> AnyNetworkSpec:
     """The tables of a network given as tables or by its catalogue name.
 
     Raises:
@@ -26,7 +28,7 @@ def as_spec(network: object) -> NetworkSpec:
     """
     if isinstance(network, str):
         return load_network(network)
-    if isinstance(network, NetworkSpec):
+    if isinstance(network, NetworkSpec | PhaseNetworkSpec):
         return network
     raise NetworkError(
         f"power flow: network is a {type(network).__name__}; allowed: a catalogue name or a NetworkSpec; "
@@ -57,13 +59,33 @@ def check_settings(
 
 def power_problems(name: str, value: ArrayLike, injections: tuple[str, ...]) -> list[str]:
     """What is wrong with active or reactive power of the injections."""
+    return _array_problems(name, value, injections, "pf.injection_names", "give kW and kvar as floats")
+
+
+_LISTS = {
+    "taps": "pf.tap_names",
+    "capacitors": "pf.capacitor_names",
+    "switches": "pf.switch_names",
+    "line_r_scale": "pf.line_names",
+    "line_x_scale": "pf.line_names",
+    "z_share": "pf.injection_names",
+    "i_share": "pf.injection_names",
+}
+
+
+def equipment_problems(name: str, value: ArrayLike, members: tuple[str, ...]) -> list[str]:
+    """What is wrong with states of the equipment or parameters."""
+    return _array_problems(name, value, members, _LISTS[name], "give numbers")
+
+
+def _array_problems(name: str, value: ArrayLike, members: tuple[str, ...], listed: str, advice: str) -> list[str]:
     shape, kind = np.shape(value), np.asarray(value).dtype.kind if not isinstance(value, Array) else value.dtype.kind
     if kind not in "fiub":
-        return [f"power flow: {name} is not made of real numbers (dtype kind '{kind}'); give kW and kvar as floats"]
-    if not shape or shape[-1] != len(injections):
+        return [f"power flow: {name} is not made of real numbers (dtype kind '{kind}'); {advice}"]
+    if not shape or shape[-1] != len(members):
         return [
-            f"power flow: {name} has shape {shape}; its last axis must have {len(injections)} entries, "
-            "one for each of pf.injection_names"
+            f"power flow: {name} has shape {shape}; its last axis must have {len(members)} entries, "
+            f"one for each of {listed}"
         ]
     # Values on an accelerator or inside jit cannot be looked at here; there a NaN shows as converged = False.
     if isinstance(value, Array):
@@ -77,6 +99,6 @@ def power_problems(name: str, value: ArrayLike, injections: tuple[str, ...]) -> 
     where = tuple(int(i) for i in bad[0])
     sample = f" of sample {where[:-1]}" if len(where) > 1 else ""
     return [
-        f"power flow: {name} of '{injections[where[-1]]}'{sample} is {host[where]}; it must be finite"
+        f"power flow: {name} of '{members[where[-1]]}'{sample} is {host[where]}; it must be finite"
         f" ({len(bad)} such values)"
     ]

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import jax
-import numpy as np
 from jax import Array
 from jax import numpy as jnp
 from jaxtyping import Bool, Complex, Float, Int
 
 from gridenv.powerflow import flows
+from gridenv.powerflow.solver import Equipment
 
 if TYPE_CHECKING:
     from gridenv.powerflow.door import PowerFlow
@@ -24,47 +24,68 @@ class Solution:
             0 where de-energised.
         converged: whether a solution was found to the tolerance [*batch].
         iterations: iterations that each sample needed [*batch].
-        slot_current: currents of the injection nodes as [Re, Im], pu; the solver's own form of the solution.
+        slot_current: what acts in the slots as [Re, Im], pu; the solver's own form of the solution.
+        slot_voltage: what the slots see, of the last iteration.
         p_kw: the active injections that were solved for [*batch, injection].
         q_kvar: the reactive ones.
+        equipment: states of the equipment that were solved for.
     """
+
+    _LEAVES = (
+        "v_pu",
+        "slot_current",
+        "slot_voltage",
+        "converged",
+        "iterations",
+        "p_kw",
+        "q_kvar",
+        "equipment",
+    )
 
     def __init__(
         self,
         power_flow: "PowerFlow",
+        features: tuple[str, ...],
         v_pu: Complex[Array, "*batch node"],
         slot_current: Float[Array, "*batch two_slot"],
+        slot_voltage: Float[Array, "*batch two_slot"],
         converged: Bool[Array, "*batch"],
         iterations: Int[Array, "*batch"],
         p_kw: Any,
         q_kvar: Any,
+        equipment: Equipment,
     ) -> None:
         self.power_flow = power_flow
-        self.v_pu = v_pu
-        self.slot_current = slot_current
-        self.converged = converged
-        self.iterations = iterations
-        self.p_kw = p_kw
-        self.q_kvar = q_kvar
+        self.features = features
+        leaves = (v_pu, slot_current, slot_voltage, converged, iterations, p_kw, q_kvar, equipment)
+        vars(self).update(zip(self._LEAVES, leaves, strict=True))
 
-    def tree_flatten(self) -> tuple[tuple[Any, ...], "PowerFlow"]:
-        """Leaves and the power flow that they belong to."""
-        leaves = (self.v_pu, self.slot_current, self.converged, self.iterations, self.p_kw, self.q_kvar)
-        return leaves, self.power_flow
+    if TYPE_CHECKING:
+        v_pu: Complex[Array, "*batch node"]
+        slot_current: Float[Array, "*batch two_slot"]
+        slot_voltage: Float[Array, "*batch two_slot"]
+        converged: Bool[Array, "*batch"]
+        iterations: Int[Array, "*batch"]
+        p_kw: Any
+        q_kvar: Any
+        equipment: Equipment
+
+    def tree_flatten(self) -> tuple[tuple[Any, ...], tuple["PowerFlow", tuple[str, ...]]]:
+        """Leaves, and the power flow that they belong to."""
+        return tuple(getattr(self, name) for name in self._LEAVES), (self.power_flow, self.features)
 
     @classmethod
-    def tree_unflatten(cls, power_flow: "PowerFlow", leaves: tuple[Any, ...]) -> "Solution":
+    def tree_unflatten(cls, owner: tuple["PowerFlow", tuple[str, ...]], leaves: tuple[Any, ...]) -> "Solution":
         """Inverse of `tree_flatten`."""
         solution = cls.__new__(cls)
-        solution.power_flow = power_flow
-        names = ("v_pu", "slot_current", "converged", "iterations", "p_kw", "q_kvar")
-        vars(solution).update(zip(names, leaves, strict=True))
+        solution.power_flow, solution.features = owner
+        vars(solution).update(zip(cls._LEAVES, leaves, strict=True))
         return solution
 
     @property
     def residual_pu(self) -> Float[Array, "*batch"]:
-        """Largest apparent-power mismatch of any node, pu of 1 MVA."""
-        return self._derive(flows.residual_pu, self.p_kw, self.q_kvar)
+        """Largest apparent-power mismatch of any node, pu of 1 MVA (three-phase: of a third of it)."""
+        return self._derive(flows.residual_pu, self.p_kw, self.q_kvar, self.equipment)
 
     @property
     def energised(self) -> Bool[Array, "*batch node"]:
@@ -74,38 +95,50 @@ class Solution:
     @property
     def loss_kw(self) -> Float[Array, "*batch"]:
         """Active power lost in the whole network, shunts included."""
-        return self._derive(flows.loss_kw, self.p_kw)
+        return self._derive(flows.loss_kw)
+
+    @property
+    def line_loss_kw(self) -> Float[Array, "*batch line"]:
+        """Active power lost in every line."""
+        return self._derive(flows.line_loss_kw)
+
+    @property
+    def transformer_loss_kw(self) -> Float[Array, "*batch transformer"]:
+        """Active power lost in every transformer."""
+        return self._derive(flows.transformer_loss_kw)
 
     @property
     def source_p_kw(self) -> Float[Array, "*batch"]:
-        """Active power from the upstream grid, all sources together."""
-        return self._source_power.p_kw
+        """Active power from the upstream grid, all sources together, at their terminals."""
+        return self._derive(flows.source_power).p_kw
 
     @property
     def source_q_kvar(self) -> Float[Array, "*batch"]:
         """Reactive power from the upstream grid."""
-        return self._source_power.q_kvar
+        return self._derive(flows.source_power).q_kvar
 
     @property
     def line_loading(self) -> Float[Array, "*batch line"]:
-        """Current of every line as a share of its rating (1.0 = rated); 0 where no rating is known."""
+        """Current of every line as a share of its rating (1.0 = rated), in three-phase networks of each conductor
+        [*batch, line, 3]; 0 where no rating is known."""
         return self._derive(flows.line_loading)
 
     @property
     def line_current_a(self) -> Float[Array, "*batch line"]:
-        """Current of every line, the larger of its ends, A."""
+        """Current of every line, the larger of its ends, A; in three-phase networks of each conductor."""
         return self._derive(flows.line_current_a)
 
     @property
     def transformer_loading(self) -> Float[Array, "*batch transformer"]:
-        """Current of every transformer as a share of its rating, the larger of its sides."""
+        """Current of every transformer as a share of its rating, the largest of its terminals."""
         return self._derive(flows.transformer_loading)
 
     @property
-    def _source_power(self) -> flows.SourcePower:
-        return self._derive(flows.source_power, self.p_kw, self.q_kvar)
+    def voltage_unbalance(self) -> Float[Array, "*batch bus"]:
+        """Negative over positive sequence voltage at `pf.three_phase_buses`."""
+        return self._derive(flows.voltage_unbalance, self.power_flow.three_phase_nodes)
 
-    def _derive(self, quantity: Callable[..., Any], *injections: Array | np.ndarray) -> Any:
+    def _derive(self, quantity: Callable[..., Any], *others: Any) -> Any:
         power_flow = self.power_flow
         with power_flow.precision():
-            return quantity(power_flow.arrays, self.slot_current, *injections)
+            return quantity(power_flow.arrays_for(*self.features), self.slot_current, *others)

@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from gridenv.devices import load, pv
 from gridenv.exogenous.scenario import sample
-from gridenv.powerflow import dense, flows
+from gridenv.powerflow import flows, solver
 from gridenv.sim.model import GridModel
 from gridenv.sim.state import Command, GridOutput, GridState, Status
 
@@ -63,9 +63,9 @@ def inject(model: GridModel, series: Float[Array, "*batch series"], command: Com
 
 def solve(
     model: GridModel, injections: Injections, start: Float[Array, "*batch two_slot"] | None = None
-) -> dense.FlowSolution:
+) -> solver.FlowSolution:
     """Power flow of a step."""
-    return dense.solve(
+    return solver.solve(
         model.flow,
         injections.p_kw,
         injections.q_kvar,
@@ -75,9 +75,9 @@ def solve(
     )
 
 
-def _meter(model: GridModel, command: Command, injections: Injections, solution: dense.FlowSolution) -> GridOutput:
+def _meter(model: GridModel, command: Command, injections: Injections, solution: solver.FlowSolution) -> GridOutput:
     current = solution.slot_current
-    source = flows.source_power(model.flow, current, injections.p_kw, injections.q_kvar)
+    source = flows.source_power(model.flow, current)
     corrected = jnp.any(injections.pv_q_kvar != command.pv_q_kvar, axis=-1)
     status = jnp.where(solution.converged, 0, int(Status.NOT_CONVERGED)) | jnp.where(
         corrected, int(Status.ACTION_CORRECTED), 0
@@ -86,7 +86,7 @@ def _meter(model: GridModel, command: Command, injections: Injections, solution:
         v_pu=flows.bus_v_pu(model.flow, current),
         line_loading=flows.line_loading(model.flow, current),
         transformer_loading=flows.transformer_loading(model.flow, current),
-        loss_kw=flows.loss_kw(model.flow, current, injections.p_kw),
+        loss_kw=flows.loss_kw(model.flow, current),
         source_p_kw=source.p_kw,
         source_q_kvar=source.q_kvar,
         pv_p_kw=injections.pv_p_kw,

@@ -1,0 +1,118 @@
+"""Newton's method for samples that the fixed point does not bring home: near the loadability limit, strong reverse flow.
+
+Solves `F(y) = y - y0 - R law(y) = 0`. The Jacobian is never formed: its product with a vector is one derivative of the
+laws and one product with R, and the linear systems are solved by GMRES. Away from the limit only a few directions of
+`R law'` are slow, so that takes few products, for networks of any size.
+
+Source: D. A. Knoll and D. E. Keyes, "Jacobian-free Newton-Krylov methods", J. Comp. Physics 193(2), 2004;
+Y. Saad and M. H. Schultz, "GMRES", SIAM J. Sci. Stat. Comput. 7(3), 1986.
+"""
+
+from collections.abc import Callable
+
+import jax
+from jax import Array, lax
+from jax import numpy as jnp
+from jaxtyping import Bool, Float
+
+from gridenv.powerflow.problem import Problem
+
+MAX_STEPS = 30
+"""Newton steps; quadratic convergence needs four to eight, more only very near the limit."""
+_KRYLOV = 24
+"""Basis vectors of GMRES."""
+_MAX_STEP_PU = 0.3
+"""Largest change of a voltage in one step."""
+
+
+def polish(
+    problem: Problem, start: Float[Array, "*layout"], pending: Bool[Array, " sample"], tolerance_pu: float
+) -> tuple[Float[Array, "*layout"], Bool[Array, " sample"], Array]:
+    """Newton steps from what the slots see in `start`.
+
+    Returns:
+        What they see at the end, which samples have converged, and the steps made.
+    """
+    is_number = problem.every(jnp.isfinite(start))
+    start = jnp.where(problem.rows(is_number), start, problem.respond(jnp.zeros_like(start)))
+    resolution = 16.0 * jnp.finfo(start.dtype).eps
+
+    def body(carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
+        y, near, _, steps = carry
+        step = _direction(problem, y)
+        size = problem.largest(step)
+        step = step * problem.rows(jnp.minimum(1.0, _MAX_STEP_PU / jnp.maximum(size, 1e-12)))
+        moving = pending & is_number & ~near
+        y = jnp.where(problem.rows(moving), y + step, y)
+        near = near | (moving & (size <= jnp.maximum(tolerance_pu, resolution)) & jnp.isfinite(size))
+        return y, near, moving & ~near, steps + 1
+
+    def unfinished(carry: tuple[Array, Array, Array, Array]) -> Array:
+        return (carry[3] < MAX_STEPS) & jnp.any(carry[2])
+
+    first = (start, jnp.zeros_like(pending), pending & is_number, jnp.int32(0))
+    y, near, _, steps = lax.while_loop(unfinished, body, first)
+    # GMRES can stop short: what is returned must be a solution, whatever the last step said.
+    gap = problem.largest(problem.respond(problem.act(y)) - y)
+    solved = near & (gap <= jnp.maximum(10.0 * tolerance_pu, resolution))
+    return y, solved, steps
+
+
+def _direction(problem: Problem, y: Float[Array, "*layout"]) -> Float[Array, "*layout"]:
+    """Newton step of every sample."""
+    acting, derivative = jax.linearize(problem.act, y)
+    gap = problem.respond(acting) - y
+    no_load = problem.respond(jnp.zeros_like(y))
+
+    def apply(step: Array) -> Array:
+        return step - (problem.respond(derivative(step)) - no_load)
+
+    return gmres(problem, apply, gap)
+
+
+def gmres(problem: Problem, apply: Callable[[Array], Array], right: Float[Array, "*layout"]) -> Array:
+    """Solution of `apply(x) = right` for every sample by itself, from one Krylov space of fixed size."""
+    axes = tuple(axis for axis in range(right.ndim) if axis != problem.operator.sample_axis)
+    size = min(_KRYLOV, int(right.size // max(right.shape[problem.operator.sample_axis], 1)))
+    tiny = jnp.finfo(right.dtype).tiny * 1e6
+
+    def dot(a: Array, b: Array) -> Array:
+        return jnp.sum(a * b, axis=axes)
+
+    def normalised(v: Array) -> tuple[Array, Array]:
+        norm = jnp.sqrt(dot(v, v))
+        return v * problem.rows(jnp.where(norm > tiny, 1.0 / jnp.maximum(norm, tiny), 0.0)), norm
+
+    first, beta = normalised(right)
+    basis = jnp.zeros((size + 1, *right.shape), right.dtype).at[0].set(first)
+    n_sample = beta.shape[0]
+    hessenberg = jnp.zeros((n_sample, size + 1, size), right.dtype)
+
+    def grow(k: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        basis, hessenberg = carry
+        v = apply(basis[k])
+        column = jnp.zeros((n_sample, size + 1), right.dtype)
+        for _ in range(2):  # twice is enough (Kahan)
+            share = jax.vmap(lambda b, v=v: dot(b, v))(basis)
+            share = jnp.where(jnp.arange(size + 1)[:, None] <= k, share, 0.0)
+            v = v - jnp.sum(basis * jax.vmap(problem.rows)(share), axis=0)
+            column = column + share.T
+        v, norm = normalised(v)
+        column = column.at[:, k + 1].add(norm)
+        return basis.at[k + 1].set(v), hessenberg.at[:, :, k].set(column)
+
+    basis, hessenberg = lax.fori_loop(0, size, grow, (basis, hessenberg))
+    target = jnp.zeros((n_sample, size + 1), right.dtype).at[:, 0].set(beta)
+    weights = _least_squares(hessenberg, target)
+    return jnp.sum(basis[:-1] * jax.vmap(problem.rows)(weights.T), axis=0)
+
+
+def _least_squares(a: Float[Array, "sample m n"], b: Float[Array, "sample m"]) -> Float[Array, "sample n"]:
+    """Least-squares solutions by QR; directions that the space does not have get no weight."""
+    q, r = jnp.linalg.qr(a)
+    diagonal = jnp.abs(jnp.diagonal(r, axis1=-2, axis2=-1))
+    kept = diagonal > 10.0 * jnp.finfo(a.dtype).eps * jnp.max(diagonal, axis=-1, keepdims=True)
+    eye = jnp.eye(r.shape[-1], dtype=a.dtype)
+    r = jnp.where(kept[..., :, None], r, eye)
+    right = jnp.where(kept, jnp.einsum("smn,sm->sn", q, b), 0.0)
+    return jax.scipy.linalg.solve_triangular(r, right[..., None])[..., 0]

@@ -1,0 +1,194 @@
+"""Power flow of a batch: from power of the injections and states of the equipment to what acts in the slots."""
+
+import math
+from functools import partial
+from typing import Any
+
+import jax
+from jax import Array
+from jax import numpy as jnp
+from jaxtyping import Bool, Float, Int
+
+from gridenv.core.pytree import pytree
+from gridenv.powerflow import fixed_point
+from gridenv.powerflow.arrays import CAPACITORS, LINES, TAPS, FlowArrays
+from gridenv.powerflow.law import Gain, Power
+from gridenv.powerflow.problem import Problem
+
+
+@pytree
+class Equipment:
+    """What can change besides the injections; None = as the network has it. Leading axes broadcast with the batch."""
+
+    taps: Float[Array, "*batch changer"] | None = None
+    """Positions of the tap changers."""
+    capacitors: Float[Array, "*batch bank"] | None = None
+    """1 = closed, 0 = open."""
+    line_r_scale: Float[Array, "*batch line"] | None = None
+    """Factors of the lines' series resistance."""
+    line_x_scale: Float[Array, "*batch line"] | None = None
+    z_share: Float[Array, "*batch injection"] | None = None
+    """Share of each injection's power that is constant impedance, and constant current; the rest stays as it is."""
+    i_share: Float[Array, "*batch injection"] | None = None
+
+
+AS_BUILT = Equipment()
+
+
+@pytree
+class FlowSolution:
+    """Outcome of the solver in its own real-valued form; leading axes are the batch."""
+
+    slot_current: Float[Array, "*batch two_slot"]
+    """What acts in the slots, pu: currents of the load slots, and more; all other quantities follow from it, see `flows`."""
+    slot_voltage: Float[Array, "*batch two_slot"]
+    """What the slots see, of the last iteration; to start the next solution from."""
+    converged: Bool[Array, "*batch"]
+    iterations: Int[Array, "*batch"]
+
+
+@partial(jax.jit, static_argnames=("tolerance_pu", "max_iterations", "newton_only"))
+def solve(
+    flow: FlowArrays,
+    p_kw: Float[Array, "*batch injection"],
+    q_kvar: Float[Array, "*batch injection"],
+    start: Float[Array, "*batch two_slot"] | None,
+    equipment: Equipment = AS_BUILT,
+    *,
+    tolerance_pu: float,
+    max_iterations: int,
+    newton_only: bool = False,
+) -> FlowSolution:
+    """Exact AC power flow of a batch; differentiable by the implicit-function theorem.
+
+    Args:
+        flow: constants of the network, with the features that `equipment` needs.
+        p_kw: active power of each injection into the network.
+        q_kvar: reactive power likewise.
+        start: what the slots see at the start; None = what they see without any injection.
+        equipment: states and parameters that differ from those of the network.
+        tolerance_pu: see `fixed_point.find`.
+        max_iterations: iterations of the fixed point; samples that need more are solved by Newton's method.
+        newton_only: use Newton's method from the start.
+    """
+    batch = jnp.broadcast_shapes(p_kw.shape[:-1], *(a.shape[:-1] for a in jax.tree.leaves(equipment)))
+    n_sample = math.prod(batch)
+    problem = make_problem(flow, _flat(p_kw, batch), _flat(q_kvar, batch), jax.tree.map(partial(_flat, batch=batch), equipment))
+    operator = flow.operator
+    first = flow.slot_no_load if start is None else start
+    outcome = fixed_point.find(
+        problem,
+        lay_out_pair(flow, _flat(first, batch)),
+        tolerance_pu=tolerance_pu,
+        max_iterations=max_iterations,
+        newton_only=newton_only,
+    )
+    solution = FlowSolution(
+        slot_current=operator.collected(outcome.x),
+        slot_voltage=operator.collected(outcome.y),
+        converged=outcome.converged,
+        iterations=outcome.iterations,
+    )
+    del n_sample
+    return jax.tree.map(lambda a: a.reshape(*batch, *a.shape[1:]), solution)
+
+
+def _flat(values: Array, batch: tuple[int, ...]) -> Array:
+    """[sample, n] with the batch's leading axes."""
+    return jnp.broadcast_to(values, (*batch, values.shape[-1])).reshape(math.prod(batch), values.shape[-1])
+
+
+def lay_out_pair(flow: FlowArrays, pair: Float[Array, "sample two_slot"]) -> Float[Array, "*layout"]:
+    """[Re, Im] of all slots in the layout of the operator."""
+    halves = [flow.operator.laid_out(half) for half in jnp.split(pair, 2, axis=-1)]
+    return jnp.concatenate(halves, axis=flow.operator.slot_axis)
+
+
+def make_problem(
+    flow: FlowArrays,
+    p_kw: Float[Array, "sample injection"],
+    q_kvar: Float[Array, "sample injection"],
+    equipment: Equipment,
+) -> Problem:
+    """The problem of a batch with one leading axis."""
+    return Problem(
+        operator=flow.operator,
+        law=flow.law,
+        is_load=flow.is_load,
+        power=slot_power(flow, p_kw, q_kvar, equipment),
+        gain=_gain(flow, p_kw.shape[0], equipment),
+    )
+
+
+def slot_power(
+    flow: FlowArrays,
+    p_kw: Float[Array, "sample injection"],
+    q_kvar: Float[Array, "sample injection"],
+    equipment: Equipment = AS_BUILT,
+) -> Power:
+    """Power of the slots in pu by order, in the layout."""
+    if equipment.z_share is None and equipment.i_share is None:
+        return Power(p=_by_order(flow, flow.weight_p, p_kw), q=_by_order(flow, flow.weight_q, q_kvar))
+    zero = jnp.zeros_like(p_kw)
+    z = zero if equipment.z_share is None else equipment.z_share
+    i = zero if equipment.i_share is None else equipment.i_share
+    shares = (1.0 - z - i, i, z)
+    return Power(
+        p=tuple(_by_order(flow, flow.weight_p[:1], p_kw * s)[0] for s in shares),
+        q=tuple(_by_order(flow, flow.weight_q[:1], q_kvar * s)[0] for s in shares),
+    )
+
+
+def _by_order(
+    flow: FlowArrays, weights: Float[Array, "order slot k"], power: Float[Array, "sample injection"]
+) -> tuple[Array, ...]:
+    if flow.one_to_one:
+        return (flow.operator.laid_out(power * (1.0 / flow.s_base_kva)),)
+    n_other = flow.n_slot - flow.member.shape[0]
+    filled = jnp.pad(power, ((0, 0), (0, 1)))
+    orders = []
+    for weight in weights:
+        slots = sum(filled[:, flow.member[:, k]] * weight[:, k] for k in range(flow.member.shape[1]))
+        orders.append(flow.operator.laid_out(jnp.pad(slots, ((0, 0), (0, n_other)))))
+    return tuple(orders)
+
+
+def _gain(flow: FlowArrays, n_sample: int, equipment: Equipment) -> Gain | None:
+    """Factors of the slots of the features; a feature without a given state is as built."""
+    if not flow.features:
+        return None
+    n_load = flow.member.shape[0]
+    parts: list[Any] = [jnp.zeros((n_sample, n_load), flow.dtype) + 0j]
+    if TAPS in flow.features:
+        parts.append(_tap_gain(flow, n_sample, equipment.taps))
+    if CAPACITORS in flow.features:
+        parts.append(_capacitor_gain(flow, n_sample, equipment.capacitors))
+    if LINES in flow.features:
+        parts.append(_line_gain(flow, n_sample, equipment))
+    gain = jnp.concatenate(parts, axis=-1)
+    return Gain(re=flow.operator.laid_out(gain.real), im=flow.operator.laid_out(gain.imag))
+
+
+def _tap_gain(flow: FlowArrays, n_sample: int, taps: Array | None) -> Array:
+    n_winding = flow.tap_changer.shape[0]
+    if taps is None:
+        return jnp.zeros((n_sample, 2 * n_winding), flow.dtype) + 0j
+    d = flow.tap_law.inner_voltage_ratio(taps, jnp)[:, flow.tap_changer] - 1.0
+    return jnp.stack([d, d.conj()], axis=-1).reshape(n_sample, 2 * n_winding)
+
+
+def _capacitor_gain(flow: FlowArrays, n_sample: int, closed: Array | None) -> Array:
+    y = jax.lax.complex(*flow.capacitor_y)
+    if closed is None:
+        return jnp.zeros((n_sample, y.shape[0]), y.dtype)
+    change = (closed - flow.capacitor_default)[:, flow.capacitor_bank]
+    return -change * y
+
+
+def _line_gain(flow: FlowArrays, n_sample: int, equipment: Equipment) -> Array:
+    n_line, n_phase = flow.line_r.shape[:2]
+    one = jnp.ones((n_sample, n_line), flow.dtype)
+    scales = [one if s is None else s for s in (equipment.line_r_scale, equipment.line_x_scale)]
+    pair = jnp.stack(scales, axis=-1) - 1.0
+    wide = jnp.broadcast_to(pair[:, :, None, :], (n_sample, n_line, n_phase, 2))
+    return wide.reshape(n_sample, 2 * n_line * n_phase) + 0j
