@@ -221,39 +221,36 @@ def _dense(reduced: Reduced, dtype: str) -> Dense:
 def _blocks(cuts: Cuts, dtype: str) -> Blocks:
     def as_map(name: str) -> BlockMap:
         part = cuts.maps[name]
+        n = part.base.shape[1]
+        place = part.place // max(n, 1) * 2 * n + part.place % max(n, 1)
         return BlockMap(
-            base=jnp.asarray(np.concatenate([part.base.real, part.base.imag], -1)[:, None, :], dtype),
-            own=jnp.asarray(real_rows(part.own), dtype),
-            via=jnp.asarray(real_rows(part.via), dtype),
-            place=jnp.asarray(part.place, "int32"),
+            base=jnp.asarray(np.concatenate([part.base.real, part.base.imag], -1)[:, :, None], dtype),
+            own=jnp.asarray(real_matrix(part.own), dtype),
+            via=jnp.asarray(real_matrix(part.via), dtype),
+            place=jnp.asarray(place, "int32"),
+            place_im=jnp.asarray(place + n, "int32"),
         )
 
+    n_node, n_block, n_cut = cuts.to_cuts.shape
+    real = real_matrix(np.transpose(cuts.to_cuts, (1, 0, 2)))
     return Blocks(
         **{name: as_map(name) for name in Quantities.NAMES},
-        into_cuts=jnp.asarray(real_rows(cuts.into_cuts), dtype),
-        between_cuts=jnp.asarray(_between(cuts), dtype),
+        into_cuts=jnp.asarray(real_matrix(cuts.into_cuts), dtype),
+        to_cuts=jnp.asarray(np.transpose(real, (1, 0, 2)).reshape(2 * n_node, 2 * n_block * n_cut), dtype),
+        cut_place=jnp.asarray(np.concatenate([cuts.cut_place, cuts.cut_place + n_node], -1), "int32"),
         slot_place=jnp.asarray(cuts.slot_place, "int32"),
     )
 
 
-def _between(cuts: Cuts) -> np.ndarray:
-    """Real form of [block, cut, block, cut] with the [Re, Im] of each block together."""
-    z = cuts.between_cuts
-    n_block, n_cut = z.shape[:2]
-    zt = np.transpose(z, (2, 3, 0, 1))
-    real = np.empty((n_block, 2, n_cut, n_block, 2, n_cut))
-    real[:, 0, :, :, 0, :] = zt.real
-    real[:, 0, :, :, 1, :] = zt.imag
-    real[:, 1, :, :, 0, :] = -zt.imag
-    real[:, 1, :, :, 1, :] = zt.real
-    return real.reshape(2 * n_block * n_cut, 2 * n_block * n_cut)
+def real_matrix(z: Any) -> np.ndarray:
+    """The real matrices that take `[Re a, Im a]` to `[Re z a, Im z a]`: [..., n, m] complex -> [..., 2n, 2m] real."""
+    upper = np.concatenate([z.real, -z.imag], -1)
+    return np.concatenate([upper, np.concatenate([z.imag, z.real], -1)], -2)
 
 
 def real_rows(z: Any) -> np.ndarray:
     """The real matrices that multiply `[Re a, Im a]` as `z` multiplies `a`: [..., n, m] complex -> [..., 2m, 2n] real."""
-    zt = np.swapaxes(z, -1, -2)
-    upper = np.concatenate([zt.real, zt.imag], -1)
-    return np.concatenate([upper, np.concatenate([-zt.imag, zt.real], -1)], -2)
+    return np.swapaxes(real_matrix(z), -1, -2)
 
 
 def real_vector(a: Any) -> np.ndarray:

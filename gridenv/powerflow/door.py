@@ -194,7 +194,7 @@ class PowerFlow:
             solved = _solve(
                 arrays,
                 *injections,
-                None if start is None else start.slot_voltage,
+                None if start is None else start.slot_current,
                 equipment,
                 tolerance_pu=self.tolerance_pu,
                 max_iterations=self.max_iterations,
@@ -222,10 +222,10 @@ class PowerFlow:
         if start is None:
             return []
         n_start, n_own = (len(power_flow.network.load_slots) for power_flow in (start.power_flow, self))
-        if start.slot_voltage.dtype == self.dtype and n_start == n_own:
+        if start.slot_current.dtype == self.dtype and n_start == n_own:
             return []
         return [
-            f"power flow: start has {n_start} injection nodes in {start.slot_voltage.dtype}, "
+            f"power flow: start has {n_start} injection nodes in {start.slot_current.dtype}, "
             f"this network {n_own} in {self.dtype}; start from a solution of the same power flow"
         ]
 
@@ -254,27 +254,26 @@ def _solve(
     tolerance_pu: float,
     max_iterations: int,
     newton_only: bool,
-) -> tuple[Array, Array, Array, Array, Array]:
-    """Voltages, what acts and is seen in the slots, convergence and iterations in one compiled call."""
+) -> tuple[Array, Array, Array, Array]:
+    """Voltages, what acts in the slots, convergence and iterations in one compiled call."""
     solution = solver.solve(
         arrays,
         p_kw,
         q_kvar,
-        None if start is None else _fitted(arrays, start),
+        None if start is None else flows.slot_voltage(arrays, _fitted(arrays, start)),
         equipment,
         tolerance_pu=tolerance_pu,
         max_iterations=max_iterations,
         newton_only=newton_only,
     )
-    v_pu = flows.bus_voltage(arrays, solution.slot_current)
-    return v_pu, solution.slot_current, solution.slot_voltage, solution.converged, solution.iterations
+    return solution.v_pu, solution.slot_current, solution.converged, solution.iterations
 
 
 def _fitted(arrays: FlowArrays, start: Array) -> Array:
-    """A start whose slots beyond those of the loads may be others than this solver's."""
+    """What acts in the slots of the loads; in the others, which may differ from this solver's, nothing."""
     n_load, n_slot, n_start = arrays.member.shape[0], arrays.n_slot, start.shape[-1] // 2
     if n_slot == n_start == n_load:
         return start
-    base = jnp.broadcast_to(arrays.slot_no_load, (*start.shape[:-1], 2 * n_slot))
+    base = jnp.zeros((*start.shape[:-1], 2 * n_slot), start.dtype)
     base = base.at[..., :n_load].set(start[..., :n_load])
     return base.at[..., n_slot : n_slot + n_load].set(start[..., n_start : n_start + n_load])

@@ -195,7 +195,7 @@ def _finish_pending(
             y=y,
             change=group.change,
             pending=group.pending & ~near,
-            iterations=group.iterations + jnp.where(group.pending, steps, 0),
+            iterations=group.iterations + steps,
         )
 
     if size == n_sample:

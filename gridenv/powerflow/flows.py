@@ -60,6 +60,15 @@ def bus_v_pu(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) ->
 
 
 @jax.jit
+def slot_voltage(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -> Float[Array, "*batch two_slot"]:
+    """What the slots see, as [Re, Im], pu."""
+    batch = slot_current.shape[:-1]
+    flat = slot_current.reshape(math.prod(batch), slot_current.shape[-1])
+    seen = flow.operator.collected(flow.operator.respond(lay_out_pair(flow, flat)))
+    return seen.reshape(slot_current.shape)
+
+
+@jax.jit
 def residual_pu(
     flow: FlowArrays,
     slot_current: Float[Array, "*batch two_slot"],
@@ -90,7 +99,7 @@ def residual_pu(
     # On a CPU the maximum of XLA passes over NaN.
     mismatch = jnp.where(jnp.isfinite(mismatch), mismatch, jnp.inf)
     axes = tuple(a for a in range(mismatch.ndim) if a != operator.sample_axis)
-    return jnp.sqrt(jnp.max(mismatch, axis=axes, initial=0.0)).reshape(batch)
+    return jnp.sqrt(jnp.max(mismatch, axis=axes, initial=0)).reshape(batch)
 
 
 @jax.jit
@@ -116,7 +125,7 @@ def transformer_loading(
     """Current of every transformer as a share of its rating, the largest of all its terminals."""
     current = magnitude(_evaluate(flow, flow.operator.transformers, slot_current))
     rating = flow.transformer_rating
-    return jnp.max(current.reshape(*current.shape[:-1], *rating.shape) / rating, axis=-1, initial=0.0)
+    return jnp.max(current.reshape(*current.shape[:-1], *rating.shape) / rating, axis=-1, initial=0)
 
 
 @jax.jit
@@ -188,8 +197,6 @@ def _entering(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -
 
 def _injected(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -> Float[Array, "*batch"]:
     """Active power that the load slots feed in, pu."""
-    batch, n_load = slot_current.shape[:-1], flow.member.shape[0]
-    flat = slot_current.reshape(math.prod(batch), slot_current.shape[-1])
-    y = flow.operator.collected(flow.operator.respond(lay_out_pair(flow, flat)))
-    (yr, yi), (xr, xi) = (jnp.split(pair, 2, axis=-1) for pair in (y, flat))
-    return jnp.sum((yr * xr + yi * xi)[:, :n_load], axis=-1).reshape(batch)
+    n_load = flow.member.shape[0]
+    (yr, yi), (xr, xi) = (jnp.split(pair, 2, axis=-1) for pair in (slot_voltage(flow, slot_current), slot_current))
+    return jnp.sum((yr * xr + yi * xi)[..., :n_load], axis=-1)

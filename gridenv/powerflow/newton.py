@@ -28,30 +28,30 @@ _MAX_STEP_PU = 0.3
 def polish(
     problem: Problem, start: Float[Array, "*layout"], pending: Bool[Array, " sample"], tolerance_pu: float
 ) -> tuple[Float[Array, "*layout"], Bool[Array, " sample"], Array]:
-    """Newton steps from what the slots see in `start`.
+    """Newton steps of the pending samples from what the slots see in `start`.
 
     Returns:
-        What they see at the end, which samples have converged, and the steps made.
+        What they see at the end, which samples have converged, and the steps of each.
     """
     is_number = problem.every(jnp.isfinite(start))
     start = jnp.where(problem.rows(is_number), start, problem.respond(jnp.zeros_like(start)))
     resolution = 16.0 * jnp.finfo(start.dtype).eps
 
     def body(carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
-        y, near, _, steps = carry
+        y, near, steps, rounds = carry
         step = _direction(problem, y)
         size = problem.largest(step)
         step = step * problem.rows(jnp.minimum(1.0, _MAX_STEP_PU / jnp.maximum(size, 1e-12)))
         moving = pending & is_number & ~near
         y = jnp.where(problem.rows(moving), y + step, y)
         near = near | (moving & (size <= jnp.maximum(tolerance_pu, resolution)) & jnp.isfinite(size))
-        return y, near, moving & ~near, steps + 1
+        return y, near, steps + moving, rounds + 1
 
     def unfinished(carry: tuple[Array, Array, Array, Array]) -> Array:
-        return (carry[3] < MAX_STEPS) & jnp.any(carry[2])
+        return (carry[3] < MAX_STEPS) & jnp.any(pending & is_number & ~carry[1])
 
-    first = (start, jnp.zeros_like(pending), pending & is_number, jnp.int32(0))
-    y, near, _, steps = lax.while_loop(unfinished, body, first)
+    first = (start, jnp.zeros_like(pending), jnp.zeros(pending.shape, jnp.int32), jnp.int32(0))
+    y, near, steps, _ = lax.while_loop(unfinished, body, first)
     # GMRES can stop short: what is returned must be a solution, whatever the last step said.
     gap = problem.largest(problem.respond(problem.act(y)) - y)
     solved = near & (gap <= jnp.maximum(10.0 * tolerance_pu, resolution))

@@ -33,13 +33,14 @@ class DenseMap:
 class BlockMap:
     """The same, cut into blocks."""
 
-    base: Float[Array, "block one two_n"]
-    own: Float[Array, "block two_slot two_n"]
+    base: Float[Array, "block two_n one"]
+    own: Float[Array, "block two_n two_slot"]
     """What acts in the block itself, its cut nodes held."""
-    via: Float[Array, "block two_cut two_n"]
+    via: Float[Array, "block two_n two_cut"]
     """What the voltages of its cut nodes add."""
     place: Int[Array, " n"]
-    """Where each of the quantity's entries is, counted through all blocks."""
+    """Where the real part of each of the quantity's entries is, counted through all blocks."""
+    place_im: Int[Array, " n"]
 
 
 @pytree
@@ -90,68 +91,65 @@ class Dense:
 
 @pytree
 class Blocks:
-    """R in blocks that are coupled through cut nodes; layout [block, sample, two_slot]."""
+    """R in blocks that are coupled through cut nodes; layout [block, two_slot, sample], so that gathers move whole rows."""
 
     slots: BlockMap
     nodes: BlockMap
     lines: BlockMap
     transformers: BlockMap
     sources: BlockMap
-    into_cuts: Float[Array, "block two_slot two_cut"]
+    into_cuts: Float[Array, "block two_cut two_slot"]
     """Current that a block sends into its cut nodes when they are held."""
-    between_cuts: Float[Array, "all_cuts all_cuts"]
-    """Voltages of all blocks' cut nodes from these currents."""
+    to_cuts: Float[Array, "two_node block_times_two_cut"]
+    """Voltages of the cut nodes from these currents."""
+    cut_place: Int[Array, "block two_cut"]
+    """Where the voltages of a block's cut nodes are among all, [Re, Im]; fillings point anywhere."""
     slot_place: Int[Array, "block slot"]
     """Which slot is where; filled up with the number of slots."""
-    sample_axis: int = static(default=1)
-    slot_axis: int = static(default=-1)
+    sample_axis: int = static(default=2)
+    slot_axis: int = static(default=1)
 
     @property
     def n_slot(self) -> int:
         """Number of slots of all blocks, filling included."""
         return int(self.slot_place.size)
 
-    def respond(self, x: Float[Array, "block sample two_slot"]) -> Float[Array, "block sample two_slot"]:
+    def respond(self, x: Float[Array, "block two_slot sample"]) -> Float[Array, "block two_slot sample"]:
         """What the slots see."""
-        return self._combine(self.slots, x, self._cuts(x))
+        return self._combine(self.slots, x)
 
-    def evaluate(self, quantity: BlockMap, x: Float[Array, "block sample two_slot"]) -> Float[Array, "sample two_n"]:
+    def evaluate(self, quantity: BlockMap, x: Float[Array, "block two_slot sample"]) -> Float[Array, "sample two_n"]:
         """A quantity of all samples as [Re, Im]."""
-        blocks = self._combine(quantity, x, self._cuts(x))
-        n_sample = blocks.shape[1]
-        re, im = (jnp.swapaxes(part, 0, 1).reshape(n_sample, -1) for part in jnp.split(blocks, 2, axis=-1))
-        return jnp.concatenate([re[:, quantity.place], im[:, quantity.place]], axis=-1)
+        return _gathered(self._combine(quantity, x), quantity)
 
-    def laid_out(self, values: Float[Array, "sample slot"]) -> Float[Array, "block sample slot"]:
+    def laid_out(self, values: Float[Array, "sample slot"]) -> Float[Array, "block slot sample"]:
         """Values of the slots in the layout; fillings are zero."""
-        filled = jnp.pad(values, ((0, 0), (0, 1)))
-        return jnp.moveaxis(filled[:, self.slot_place], 0, 1)
+        return jnp.pad(values.T, ((0, 1), (0, 0)))[self.slot_place]
 
-    def collected(self, values: Float[Array, "block sample two_slot"]) -> Float[Array, "sample two_slot"]:
+    def collected(self, values: Float[Array, "block two_slot sample"]) -> Float[Array, "sample two_slot"]:
         """Inverse of `laid_out`, for [Re, Im]."""
-        n_sample, place = values.shape[1], self.slots.place
-        halves = (jnp.swapaxes(part, 0, 1).reshape(n_sample, -1) for part in jnp.split(values, 2, axis=-1))
-        return jnp.concatenate([half[:, place] for half in halves], axis=-1)
+        return _gathered(values, self.slots)
 
-    def rows(self, flags: Float[Array, " sample"]) -> Float[Array, "one sample one"]:
+    def rows(self, flags: Float[Array, " sample"]) -> Float[Array, "one one sample"]:
         """A value a sample, to multiply with the layout."""
-        return flags[None, :, None]
+        return flags[None, None, :]
 
     def taken(self, rows: Int[Array, " group"]) -> "Blocks":
         """The operator for some samples: it is the same for all."""
         del rows
         return self
 
-    def _cuts(self, x: Array) -> Float[Array, "block sample two_cut"]:
-        """How far the voltages of every block's cut nodes are from those without load."""
-        sent = jnp.einsum("ksi,kij->skj", x, self.into_cuts)
-        n_sample, n_block, two_cut = sent.shape
-        cuts = sent.reshape(n_sample, n_block * two_cut) @ self.between_cuts
-        return jnp.swapaxes(cuts.reshape(n_sample, n_block, two_cut), 0, 1)
+    def _combine(self, quantity: BlockMap, x: Array) -> Array:
+        n_sample = x.shape[-1]
+        sent = jnp.einsum("kij,kjs->kis", self.into_cuts, x).reshape(-1, n_sample)
+        cuts = (self.to_cuts @ sent)[self.cut_place]
+        own = jnp.einsum("kij,kjs->kis", quantity.own, x)
+        return quantity.base + own + jnp.einsum("kij,kjs->kis", quantity.via, cuts)
 
-    def _combine(self, quantity: BlockMap, x: Array, cuts: Array) -> Array:
-        own = jnp.einsum("ksi,kij->ksj", x, quantity.own)
-        return quantity.base + own + jnp.einsum("ksi,kij->ksj", cuts, quantity.via)
+
+def _gathered(blocks: Float[Array, "block two_n sample"], quantity: BlockMap) -> Float[Array, "sample two_m"]:
+    flat = blocks.reshape(-1, blocks.shape[-1])
+    return jnp.concatenate([flat[quantity.place], flat[quantity.place_im]]).T
 
 
 Operator = Dense | Blocks

@@ -17,8 +17,10 @@ from gridenv.network.arrays import Complex, Network
 from gridenv.network.circuit import Ints
 from gridenv.powerflow.host import Quantities, quantities
 
-SLOTS_A_BLOCK = 64
+SLOTS_A_BLOCK = 96
 """Measured: smaller blocks need fewer operations, larger ones use the processor better; 64 to 128 are equal."""
+_CUTS_BELOW = 3
+"""Cut nodes below a piece, beside the one above it: every block is filled up to the largest number."""
 _ROUNDS = 20
 
 
@@ -43,8 +45,10 @@ class Cuts:
     maps: dict[str, CutMap]
     into_cuts: Complex
     """[block, cut, slot]"""
-    between_cuts: Complex
-    """[block, cut, block, cut]"""
+    to_cuts: Complex
+    """[cut node, block, cut] voltages of all cut nodes from the currents that the blocks send into theirs."""
+    cut_place: Ints
+    """[block, cut] number of each block's cut nodes; fillings are 0."""
     slot_place: Ints
     """[block, slot] slots in the order that was asked for; filled up with their number."""
 
@@ -112,14 +116,12 @@ def _groups(directs: list[csr_array], n_slot: int) -> Ints:
 def _layout(network: Network, graph: csr_array, slot_rows: list[Ints], group: Ints) -> _Layout:
     n_row, n_slot = graph.shape[0], len(slot_rows)
     cluster = _clusters(network)
-    weight = np.full(n_row, 0.5 / n_row)
-    for rows in slot_rows:
-        if len(rows):
-            weight[rows[0]] += 0.5 / n_slot
+    n_slot_of_row = np.bincount([int(rows[0]) for rows in slot_rows if len(rows)], minlength=n_row)
+    weight = 0.5 / n_row + 0.5 * n_slot_of_row / max(n_slot, 1)
     limit = 1.0 / max(1.0, round(n_slot / SLOTS_A_BLOCK))
     is_cut = _cut_nodes(graph, cluster, weight, limit)
     piece = _pieces(graph, is_cut)
-    block = _pack(graph, is_cut, piece, weight, limit)
+    block = _pack(graph, is_cut, piece, n_slot_of_row)
     return _assigned(graph, is_cut, block, slot_rows, group)
 
 
@@ -164,13 +166,16 @@ def _cut_tree(graph: csr_array, weight: NDArray[np.float64], limit: float) -> In
     """
     order, parent = breadth_first_order(graph, 0, directed=False)
     load = weight.copy()
+    open_cuts = np.zeros(len(weight), dtype=np.int64)
     cut = []
     for v in order[::-1]:
-        if load[v] > limit and v != order[0]:
+        if (load[v] > limit or open_cuts[v] > _CUTS_BELOW) and v != order[0]:
             cut.append(v)
+            open_cuts[parent[v]] += 1
         elif v != order[0]:
             load[parent[v]] += load[v]
-    if not cut or load[order[0]] > limit:
+            open_cuts[parent[v]] += open_cuts[v]
+    if not cut or load[order[0]] > limit or open_cuts[order[0]] > _CUTS_BELOW:
         cut.append(order[0])
     return np.array(cut, dtype=np.int64)
 
@@ -184,27 +189,39 @@ def _pieces(graph: csr_array, is_cut: NDArray[np.bool_]) -> Ints:
     return piece
 
 
-def _pack(
-    graph: csr_array, is_cut: NDArray[np.bool_], piece: Ints, weight: NDArray[np.float64], limit: float
-) -> Ints:
-    """[row] block of each row; pieces at the same cut node are put together first."""
+def _pack(graph: csr_array, is_cut: NDArray[np.bool_], piece: Ints, n_slot_of_row: Ints) -> Ints:
+    """[row] block of each row. Large pieces first, each into the fullest block that takes it (best fit decreasing)."""
     n_piece = int(piece.max(initial=-1)) + 1
-    size = np.bincount(piece[piece >= 0], weight[piece >= 0], n_piece)
+    inside = piece >= 0
+    size = np.bincount(piece[inside], n_slot_of_row[inside], n_piece)
+    nodes = np.bincount(piece[inside], minlength=n_piece)
     near: list[set[int]] = [set() for _ in range(n_piece)]
     edges = graph.tocoo()
     across = is_cut[edges.col] & ~is_cut[edges.row]
     for row, col in zip(edges.row[across], edges.col[across], strict=True):
         near[piece[row]].add(int(col))
-    order = sorted(range(n_piece), key=lambda p: (min(near[p], default=-1), -size[p]))
-    block_of_piece = np.zeros(n_piece, dtype=np.int64)
-    block, filled, cuts = -1, np.inf, set[int]()
+    most = max(size.max(initial=0.0), SLOTS_A_BLOCK)
+    most_nodes = max(int(nodes.max(initial=0)), int(2.0 * SLOTS_A_BLOCK * len(piece) / max(n_slot_of_row.sum(), 1)))
     widest = max((len(n) for n in near), default=0)
-    for p in order:
-        if filled + size[p] > limit or len(cuts | near[p]) > max(widest, 4):
-            block, filled, cuts = block + 1, 0.0, set()
-        block_of_piece[p] = block
-        filled, cuts = filled + size[p], cuts | near[p]
-    return np.where(piece >= 0, block_of_piece[piece], -1) if n_piece else np.full(len(piece), -1)
+    filled: list[list[float]] = []
+    cuts: list[set[int]] = []
+    block_of_piece = np.zeros(n_piece, dtype=np.int64)
+    for p in sorted(range(n_piece), key=lambda p: (-size[p], -nodes[p])):
+        fitting = [
+            b
+            for b, (slots, rows) in enumerate(filled)
+            if slots + size[p] <= most
+            and rows + nodes[p] <= most_nodes
+            and len(cuts[b] | near[p]) <= max(widest, _CUTS_BELOW + 1)
+        ]
+        if not fitting:
+            filled.append([0.0, 0.0])
+            cuts.append(set())
+        b = max(fitting, key=lambda b: filled[b][0], default=len(filled) - 1)
+        block_of_piece[p] = b
+        filled[b] = [filled[b][0] + size[p], filled[b][1] + nodes[p]]
+        cuts[b] |= near[p]
+    return np.where(inside, block_of_piece[piece], -1) if n_piece else np.full(len(piece), -1)
 
 
 def _assigned(
@@ -240,8 +257,7 @@ def place_of(rows: Ints, block: Ints, cuts: list[set[int]], filled: list[int]) -
     if len(inside):
         return int(inside[0])
     wanted = {int(r) for r in rows}
-    fitting = [b for b, c in enumerate(cuts) if wanted <= c] or range(len(cuts))
-    return min(fitting, key=lambda b: filled[b])
+    return min(range(len(cuts)), key=lambda b: (len(wanted - cuts[b]), filled[b]))
 
 
 class _Cutter:
@@ -276,12 +292,12 @@ class _Cutter:
                 of_v, inner = of_v[member][:, self.solved], direct[member][:, slots].toarray()
                 own[name][b, : len(member), : len(slots)] = of_v[:, rows] @ by_slot + inner
                 via[name][b, : len(member), : len(cuts)] = of_v[:, rows] @ by_cut + of_v[:, cuts].toarray()
-        between = np.zeros((n_block, n_cut, n_block, n_cut), dtype=complex)
         inverse = np.linalg.inv(schur)
-        for a in range(n_block):
-            for b in range(n_block):
-                ca, cb = self.cut_number[layout.cuts[a]], self.cut_number[layout.cuts[b]]
-                between[a, : len(ca), b, : len(cb)] = inverse[np.ix_(ca, cb)]
+        to_cuts = np.zeros((len(self.cut_rows), n_block, n_cut), dtype=complex)
+        cut_place = np.zeros((n_block, n_cut), dtype=np.int64)
+        for b, cuts in enumerate(layout.cuts):
+            to_cuts[:, b, : len(cuts)] = inverse[:, self.cut_number[cuts]]
+            cut_place[b, : len(cuts)] = self.cut_number[cuts]
         maps = {}
         for name, (of_v, _) in parts.items():
             base, place = self._bases(members[name], of_v @ self.network.w, size[name])
@@ -289,7 +305,7 @@ class _Cutter:
         slot_place = np.full((n_block, n_slot), sum(map(len, layout.slots)))
         for b, slots in enumerate(layout.slots):
             slot_place[b, : len(slots)] = slots
-        return Cuts(maps=maps, into_cuts=into, between_cuts=between, slot_place=slot_place)
+        return Cuts(maps=maps, into_cuts=into, to_cuts=to_cuts, cut_place=cut_place, slot_place=slot_place)
 
     def _held(self, y: csr_array, b: int) -> tuple[Complex, Complex]:
         """Voltages inside a block from its slots and from the voltages of its cut nodes."""
@@ -308,12 +324,11 @@ class _Cutter:
         for b, slots in enumerate(layout.slots):
             block_of_slot[slots] = b
         cuts = [set(c.tolist()) for c in layout.cuts]
-        nothing = [0] * len(cuts)
         on_rows = of_v[:, self.solved]
         for i in range(of_v.shape[0]):
             rows = on_rows.indices[on_rows.indptr[i] : on_rows.indptr[i + 1]]
             inner = direct.indices[direct.indptr[i] : direct.indptr[i + 1]]
-            b = int(block_of_slot[inner[0]]) if len(inner) else place_of(rows, layout.block_of_row, cuts, nothing)
+            b = int(block_of_slot[inner[0]]) if len(inner) else place_of(rows, layout.block_of_row, cuts, [len(c) for c in cuts])
             cuts[b].update(int(r) for r in rows if layout.is_cut[r])
             owner[b].append(i)
         layout.cuts[:] = [np.array(sorted(c), dtype=np.int64) for c in cuts]

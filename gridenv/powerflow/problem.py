@@ -36,7 +36,7 @@ class Problem:
 
     def greatest(self, values: Float[Array, "*layout"]) -> Float[Array, " sample"]:
         """Largest absolute value of each sample."""
-        return jnp.max(jnp.abs(values), axis=self._other_axes(values), initial=0.0)
+        return jnp.max(jnp.abs(values), axis=self._other_axes(values), initial=0)
 
     def largest(self, change: Float[Array, "*layout"]) -> Float[Array, " sample"]:
         """Largest change of a voltage that a load sees, or of anything where there are no loads."""

@@ -25,7 +25,6 @@ class Solution:
         converged: whether a solution was found to the tolerance [*batch].
         iterations: iterations that each sample needed [*batch].
         slot_current: what acts in the slots as [Re, Im], pu; the solver's own form of the solution.
-        slot_voltage: what the slots see, of the last iteration.
         p_kw: the active injections that were solved for [*batch, injection].
         q_kvar: the reactive ones.
         equipment: states of the equipment that were solved for.
@@ -34,7 +33,6 @@ class Solution:
     _LEAVES = (
         "v_pu",
         "slot_current",
-        "slot_voltage",
         "converged",
         "iterations",
         "p_kw",
@@ -48,7 +46,6 @@ class Solution:
         features: tuple[str, ...],
         v_pu: Complex[Array, "*batch node"],
         slot_current: Float[Array, "*batch two_slot"],
-        slot_voltage: Float[Array, "*batch two_slot"],
         converged: Bool[Array, "*batch"],
         iterations: Int[Array, "*batch"],
         p_kw: Any,
@@ -57,13 +54,12 @@ class Solution:
     ) -> None:
         self.power_flow = power_flow
         self.features = features
-        leaves = (v_pu, slot_current, slot_voltage, converged, iterations, p_kw, q_kvar, equipment)
+        leaves = (v_pu, slot_current, converged, iterations, p_kw, q_kvar, equipment)
         vars(self).update(zip(self._LEAVES, leaves, strict=True))
 
     if TYPE_CHECKING:
         v_pu: Complex[Array, "*batch node"]
         slot_current: Float[Array, "*batch two_slot"]
-        slot_voltage: Float[Array, "*batch two_slot"]
         converged: Bool[Array, "*batch"]
         iterations: Int[Array, "*batch"]
         p_kw: Any

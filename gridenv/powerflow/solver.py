@@ -7,7 +7,7 @@ from typing import Any
 import jax
 from jax import Array
 from jax import numpy as jnp
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Complex, Float, Int
 
 from gridenv.core.pytree import pytree
 from gridenv.powerflow import fixed_point
@@ -43,6 +43,8 @@ class FlowSolution:
     """What acts in the slots, pu: currents of the load slots, and more; all other quantities follow from it, see `flows`."""
     slot_voltage: Float[Array, "*batch two_slot"]
     """What the slots see, of the last iteration; to start the next solution from."""
+    v_pu: Complex[Array, "*batch node"]
+    """Voltages of the named nodes."""
     converged: Bool[Array, "*batch"]
     iterations: Int[Array, "*batch"]
 
@@ -72,9 +74,8 @@ def solve(
         newton_only: use Newton's method from the start.
     """
     batch = jnp.broadcast_shapes(p_kw.shape[:-1], *(a.shape[:-1] for a in jax.tree.leaves(equipment)))
-    n_sample = math.prod(batch)
-    problem = make_problem(flow, _flat(p_kw, batch), _flat(q_kvar, batch), jax.tree.map(partial(_flat, batch=batch), equipment))
-    operator = flow.operator
+    equipment = jax.tree.map(partial(_flat, batch=batch), equipment)
+    problem = make_problem(flow, _flat(p_kw, batch), _flat(q_kvar, batch), equipment)
     first = flow.slot_no_load if start is None else start
     outcome = fixed_point.find(
         problem,
@@ -84,12 +85,12 @@ def solve(
         newton_only=newton_only,
     )
     solution = FlowSolution(
-        slot_current=operator.collected(outcome.x),
-        slot_voltage=operator.collected(outcome.y),
+        slot_current=flow.operator.collected(outcome.x),
+        slot_voltage=flow.operator.collected(outcome.y),
+        v_pu=jax.lax.complex(*jnp.split(flow.operator.evaluate(flow.operator.nodes, outcome.x), 2, axis=-1)),
         converged=outcome.converged,
         iterations=outcome.iterations,
     )
-    del n_sample
     return jax.tree.map(lambda a: a.reshape(*batch, *a.shape[1:]), solution)
 
 
@@ -145,11 +146,12 @@ def _by_order(
     if flow.one_to_one:
         return (flow.operator.laid_out(power * (1.0 / flow.s_base_kva)),)
     n_other = flow.n_slot - flow.member.shape[0]
-    filled = jnp.pad(power, ((0, 0), (0, 1)))
+    # Transposed, so that a gather moves the values of all samples at once.
+    filled = jnp.pad(power.T, ((0, 1), (0, 0)))
     orders = []
     for weight in weights:
-        slots = sum(filled[:, flow.member[:, k]] * weight[:, k] for k in range(flow.member.shape[1]))
-        orders.append(flow.operator.laid_out(jnp.pad(slots, ((0, 0), (0, n_other)))))
+        slots = sum(filled[flow.member[:, k]] * weight[:, k, None] for k in range(flow.member.shape[1]))
+        orders.append(flow.operator.laid_out(jnp.pad(slots, ((0, n_other), (0, 0))).T))
     return tuple(orders)
 
 
