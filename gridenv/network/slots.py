@@ -200,12 +200,12 @@ def _line_slots(circuit: Circuit, alias: Ints, entries: _Entries) -> range:
     return slots
 
 
-def series_admittance(circuit: Circuit) -> Complex:
-    """[line, phase, phase] admittance in series of the lines that connect; zero for open ones."""
+def series_admittance(circuit: Circuit, *, only_closed: bool = True) -> Complex:
+    """[line, phase, phase] admittance in series of the lines; zero for open ones if only those that connect count."""
     z = circuit.line_series.r + 1j * circuit.line_series.x
     absent = np.all(z == 0.0, axis=-1)
     y = np.zeros(z.shape, dtype=complex)
-    on = circuit.line_closed
+    on = circuit.line_closed if only_closed else np.ones(len(z), dtype=bool)
     filled = z[on] + np.einsum("lp,pq->lpq", absent[on].astype(float), np.eye(z.shape[-1]))
     y[on] = np.linalg.inv(filled) if len(filled) else filled
     present = ~absent

@@ -16,18 +16,20 @@ from gridenv.network.arrays import LoadSlots, Network
 from gridenv.network.circuit import ChangerLaw, Ints, StepLaw
 from gridenv.network.transformer import TransformerModel
 from gridenv.powerflow.droop import DroopCurves
+from gridenv.powerflow.elimination import Elimination
 from gridenv.powerflow.host import Quantities, Reduced, has_charging, reduce_network
 from gridenv.powerflow.law import LoadLaw
 from gridenv.powerflow.operators import BlockMap, Blocks, Dense, DenseMap, Operator
 from gridenv.powerflow.partition import Cuts, cut_network
+from gridenv.powerflow.topology import Topology, topology_arrays
 
 for _law_class in (ChangerLaw, StepLaw, TransformerModel):
     jax.tree_util.register_dataclass(
         _law_class, data_fields=[f.name for f in dataclasses.fields(_law_class)], meta_fields=[]
     )
 
-TAPS, CAPACITORS, LINES = "taps", "capacitors", "lines"
-FEATURES = (TAPS, CAPACITORS, LINES)
+TAPS, CAPACITORS, LINES, SWITCHES = "taps", "capacitors", "lines", "switches"
+FEATURES = (TAPS, CAPACITORS, LINES, SWITCHES)
 """What can change besides the injections; each adds its slots to the operator."""
 
 
@@ -35,7 +37,7 @@ FEATURES = (TAPS, CAPACITORS, LINES)
 class FlowArrays:
     """Constants of one network; shared by every sample of a batch, never batched."""
 
-    operator: Operator
+    operator: Operator | Topology | Elimination
     law: LoadLaw
     member: Int[Array, "slot k"]
     """Injections that act in each load slot, in the order of the network; filled up with their number."""
@@ -83,7 +85,12 @@ class FlowArrays:
         """What the slots see when nothing acts in them, as [Re, Im]; to start a solution from."""
         if isinstance(self.operator, Blocks):
             return self.operator.collected(self.operator.slots.base)[0]
-        return self.operator.slots.base
+        if isinstance(self.operator, Dense):
+            return self.operator.slots.base
+        if isinstance(self.operator, Topology):
+            return self.operator.no_load
+        reference = self.operator.ports.reference
+        return (reference[:, self.operator.ports.slot_from] - reference[:, self.operator.ports.slot_to]).reshape(-1)
 
     @property
     def dtype(self) -> np.dtype:
@@ -107,7 +114,10 @@ class HostDroop:
 def chosen_slots(network: Network, features: Collection[str]) -> Ints:
     """Numbers of the load slots and of those of the features."""
     ranges = {TAPS: network.tap_slots, CAPACITORS: network.capacitor_slots, LINES: network.line_slots}
-    parts = [network.load_slots, *(ranges[name] for name in FEATURES if name in features)]
+    if SWITCHES in features:
+        # There a transformer is assembled at its taps.
+        del ranges[TAPS]
+    parts = [network.load_slots, *(ranges[name] for name in ranges if name in features)]
     return np.concatenate([np.array(part, dtype=np.int64) for part in parts])
 
 
@@ -119,8 +129,10 @@ def flow_arrays(
     Call it inside `jax.enable_x64()` when `dtype` is float64.
     """
     chosen = chosen_slots(network, features)
-    operator: Operator
-    if dense:
+    operator: Operator | Topology
+    if SWITCHES in features:
+        operator = topology_arrays(network, chosen, dtype)
+    elif dense:
         operator = _dense(reduce_network(network, chosen), dtype)
     else:
         operator = _blocks(cut_network(network, chosen), dtype)
@@ -135,14 +147,14 @@ def flow_arrays(
     same = np.arange(n_injection)[:, None]
     plain = order == 1 and loads.member.shape == same.shape and np.array_equal(loads.member, same)
     one_to_one = bool(plain and np.all(loads.weight_p[0] == 1.0 / circuit.s_base_kva) and not n_other)
-    ends = np.where(circuit.line_closed, 1.0, 0.0)[:, None, None]
+    ends = np.where(circuit.line_closed | (SWITCHES in features), 1.0, 0.0)[:, None, None]
     return FlowArrays(
         operator=operator,
         law=_law(loads, laid_out, droop),
         member=jnp.asarray(loads.member, "int32"),
         weight_p=jnp.asarray(loads.weight_p[:order], dtype),
         weight_q=jnp.asarray(loads.weight_q[:order], dtype),
-        is_load=laid_out(np.ones(n_load)) if n_other or not dense else None,
+        is_load=laid_out(np.ones(n_load)) if n_other or isinstance(operator, Blocks) else None,
         served=jnp.asarray(network.served, dtype),
         fixed_voltage=jnp.asarray(real_vector(circuit.fixed_v), dtype),
         line_i_base_a=jnp.asarray(circuit.line_i_base_a, dtype),
@@ -160,7 +172,7 @@ def flow_arrays(
         s_base_kva=circuit.s_base_kva,
         n_phase=circuit.n_phase,
         one_to_one=one_to_one,
-        one_end=not has_charging(network),
+        one_end=not has_charging(network) and SWITCHES not in features,
         features=tuple(name for name in FEATURES if name in features),
     )
 

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from gridenv.core.errors import ActionError, ConfigError, raise_collected
 from gridenv.network import compile_network
 from gridenv.powerflow import flows, solver
-from gridenv.powerflow.arrays import CAPACITORS, LINES, TAPS, FlowArrays, flow_arrays
+from gridenv.powerflow.arrays import CAPACITORS, LINES, SWITCHES, TAPS, FlowArrays, flow_arrays
 from gridenv.powerflow.inputs import as_spec, check_settings, dtype_name, equipment_problems, power_problems
 from gridenv.powerflow.solution import Solution
 from gridenv.powerflow.solver import Equipment
@@ -147,6 +147,7 @@ class PowerFlow:
         q_kvar: ArrayLike,
         *,
         taps: ArrayLike | None = None,
+        switches: ArrayLike | None = None,
         capacitors: ArrayLike | None = None,
         line_r_scale: ArrayLike | None = None,
         line_x_scale: ArrayLike | None = None,
@@ -162,6 +163,8 @@ class PowerFlow:
             p_kw: active power of each injection into the network [*batch, n_injection], any leading axes.
             q_kvar: reactive power likewise.
             taps: positions of the tap changers [*batch, n_tap]; need not be whole; default as built.
+            switches: switch states [*batch, n_switch], 1 = closed; default as built. Every sample may have its own,
+                radial or meshed; what no source reaches is de-energised and its load unserved.
             capacitors: states of the capacitor banks [*batch, n_capacitor], 1 = closed; default as built.
             line_r_scale: factors of the lines' series resistance [*batch, n_line].
             line_x_scale: factors of the lines' series reactance [*batch, n_line].
@@ -178,6 +181,7 @@ class PowerFlow:
         """
         given = {
             "taps": taps,
+            "switches": switches,
             "capacitors": capacitors,
             "line_r_scale": line_r_scale,
             "line_x_scale": line_x_scale,
@@ -186,7 +190,12 @@ class PowerFlow:
         }
         given = {name: value for name, value in given.items() if value is not None}
         self._check(p_kw, q_kvar, given, start)
-        wanted = {TAPS: "taps" in given, CAPACITORS: "capacitors" in given, LINES: any("line" in name for name in given)}
+        wanted = {
+            TAPS: "taps" in given,
+            SWITCHES: "switches" in given,
+            CAPACITORS: "capacitors" in given,
+            LINES: any("line" in name for name in given),
+        }
         arrays = self.arrays_for(*(name for name, is_wanted in wanted.items() if is_wanted))
         with self.precision():
             injections = tuple(self._cast(value) for value in (p_kw, q_kvar))
@@ -206,6 +215,7 @@ class PowerFlow:
         names = self.network.injection_names
         members = {
             "taps": self.tap_names,
+            "switches": self.switch_names,
             "capacitors": self.capacitor_names,
             "line_r_scale": self.line_names,
             "line_x_scale": self.line_names,
@@ -215,6 +225,11 @@ class PowerFlow:
         problems = [*power_problems("p_kw", p_kw, names), *power_problems("q_kvar", q_kvar, names)]
         for name, value in given.items():
             problems += equipment_problems(name, value, members[name])
+        if "switches" in given and any("line" in name for name in given):
+            problems.append(
+                "power flow: line_r_scale and line_x_scale together with switches are not supported; allowed: one or the "
+                "other; change the lines of the network instead"
+            )
         raise_collected([*problems, *self._start_problems(start)], ActionError)
         self._refuse_narrow_tracers(p_kw, q_kvar, *given.values())
 
@@ -260,7 +275,7 @@ def _solve(
         arrays,
         p_kw,
         q_kvar,
-        None if start is None else flows.slot_voltage(arrays, _fitted(arrays, start)),
+        None if start is None else _seen_at_start(arrays, start, equipment),
         equipment,
         tolerance_pu=tolerance_pu,
         max_iterations=max_iterations,
@@ -269,11 +284,11 @@ def _solve(
     return solution.v_pu, solution.slot_current, solution.converged, solution.iterations
 
 
-def _fitted(arrays: FlowArrays, start: Array) -> Array:
-    """What acts in the slots of the loads; in the others, which may differ from this solver's, nothing."""
+def _seen_at_start(arrays: FlowArrays, start: Array, equipment: Equipment) -> Array:
+    """What the slots see when what acted in those of the loads acts again; in the others, which may differ, nothing."""
     n_load, n_slot, n_start = arrays.member.shape[0], arrays.n_slot, start.shape[-1] // 2
-    if n_slot == n_start == n_load:
-        return start
-    base = jnp.zeros((*start.shape[:-1], 2 * n_slot), start.dtype)
-    base = base.at[..., :n_load].set(start[..., :n_load])
-    return base.at[..., n_slot : n_slot + n_load].set(start[..., n_start : n_start + n_load])
+    if not n_slot == n_start == n_load:
+        base = jnp.zeros((*start.shape[:-1], 2 * n_slot), start.dtype)
+        base = base.at[..., :n_load].set(start[..., :n_load])
+        start = base.at[..., n_slot : n_slot + n_load].set(start[..., n_start : n_start + n_load])
+    return flows.of_equipment(flows.slot_voltage, arrays, start, equipment)

@@ -5,16 +5,19 @@ lose float32 digits on short lines.
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 from jax import Array, lax
 from jax import numpy as jnp
-from jaxtyping import Complex, Float
+from jaxtyping import Bool, Complex, Float
 
-from gridenv.powerflow.arrays import FlowArrays
+from gridenv.powerflow.arrays import SWITCHES, FlowArrays
+from gridenv.powerflow.elimination import Elimination
 from gridenv.powerflow.law import currents
-from gridenv.powerflow.solver import AS_BUILT, Equipment, lay_out_pair, make_problem
+from gridenv.powerflow.solver import AS_BUILT, Equipment, lay_out_pair, make_problem, realised_flow
 
 _TINY = 1e-30
 _TURN = complex(-0.5, math.sqrt(3.0) / 2.0)
@@ -33,6 +36,20 @@ def magnitude(pair: Float[Array, "*batch two_n"]) -> Float[Array, "*batch n"]:
     re, im = jnp.split(pair, 2, axis=-1)
     # The floor keeps the gradient of an open line, whose current is exactly zero, from becoming NaN.
     return jnp.sqrt(jnp.maximum(re * re + im * im, _TINY))
+
+
+@partial(jax.jit, static_argnums=0)
+def of_equipment(
+    quantity: Callable[..., Any], flow: FlowArrays, slot_current: Array, equipment: Equipment, *others: Any
+) -> Any:
+    """A quantity of this module for a network whose switches may be data."""
+    if SWITCHES in flow.features:
+        batch = slot_current.shape[:-1]
+        flat = jax.tree.map(
+            lambda a: jnp.broadcast_to(a, (*batch, a.shape[-1])).reshape(math.prod(batch), a.shape[-1]), equipment
+        )
+        flow = realised_flow(flow, flat)
+    return quantity(flow, slot_current, *others)
 
 
 def _evaluate(flow: FlowArrays, quantity: Any, slot_current: Array) -> Float[Array, "*batch two_n"]:
@@ -57,6 +74,15 @@ def bus_voltage(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"])
 def bus_v_pu(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -> Float[Array, "*batch node"]:
     """Voltage magnitude of every node, pu."""
     return magnitude(_evaluate(flow, flow.operator.nodes, slot_current))
+
+
+@jax.jit
+def supplied(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -> Bool[Array, "*batch node"]:
+    """Which named nodes a source reaches, where switches are data."""
+    operator = flow.operator
+    assert isinstance(operator, Elimination)
+    live = operator.live[operator.ports.named].T
+    return live.reshape(*slot_current.shape[:-1], live.shape[-1])
 
 
 @jax.jit
@@ -155,6 +181,7 @@ def line_loss_kw(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]
     lost = jnp.einsum("...lp,lpq,...lq->...l", series.conj(), flow.line_r + 0j, series).real
     for at in (start, end):
         lost = lost + jnp.einsum("...lp,lpq,...lq->...l", at.conj(), flow.line_shunt[0] + 0j, at).real
+    lost = jnp.where(jnp.any(current != 0.0, axis=-1), lost, 0.0)
     return lost * flow.s_base_kva
 
 

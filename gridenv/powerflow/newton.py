@@ -9,6 +9,7 @@ Y. Saad and M. H. Schultz, "GMRES", SIAM J. Sci. Stat. Comput. 7(3), 1986.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 from jax import Array, lax
@@ -19,10 +20,28 @@ from gridenv.powerflow.problem import Problem
 
 MAX_STEPS = 30
 """Newton steps; quadratic convergence needs four to eight, more only very near the limit."""
-_KRYLOV = 24
+_KRYLOV = 16
 """Basis vectors of GMRES."""
+_LEAST_GAIN = 0.7
+"""A step that leaves more than this share of the smallest gap so far has not helped; at the limit itself a step leaves a
+quarter."""
+_MOST_STALLS = 4
+"""Steps without gain after which a sample is given up: it has no solution."""
 _MAX_STEP_PU = 0.3
 """Largest change of a voltage in one step."""
+
+
+class _Progress(NamedTuple):
+    """Where each sample stands."""
+
+    y: Array
+    best: Array
+    """Smallest gap so far."""
+    stalls: Array
+    moving: Array
+    near: Array
+    steps: Array
+    rounds: Array
 
 
 def polish(
@@ -37,29 +56,47 @@ def polish(
     start = jnp.where(problem.rows(is_number), start, problem.respond(jnp.zeros_like(start)))
     resolution = 16.0 * jnp.finfo(start.dtype).eps
 
-    def body(carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
-        y, near, steps, rounds = carry
-        step = _direction(problem, y)
+    def body(carry: _Progress) -> _Progress:
+        y = carry.y
+        step, gap = _direction(problem, y)
+        stalls = carry.stalls + (gap > _LEAST_GAIN * carry.best)
         size = problem.largest(step)
         step = step * problem.rows(jnp.minimum(1.0, _MAX_STEP_PU / jnp.maximum(size, 1e-12)))
-        moving = pending & is_number & ~near
-        y = jnp.where(problem.rows(moving), y + step, y)
-        near = near | (moving & (size <= jnp.maximum(tolerance_pu, resolution)) & jnp.isfinite(size))
-        return y, near, steps + moving, rounds + 1
+        moving = carry.moving & (stalls < _MOST_STALLS) & jnp.isfinite(gap)
+        near = moving & (size <= jnp.maximum(tolerance_pu, resolution)) & jnp.isfinite(size)
+        return _Progress(
+            y=jnp.where(problem.rows(moving), y + step, y),
+            best=jnp.minimum(carry.best, gap),
+            stalls=stalls,
+            moving=moving & ~near,
+            near=carry.near | near,
+            steps=carry.steps + moving,
+            rounds=carry.rounds + 1,
+        )
 
-    def unfinished(carry: tuple[Array, Array, Array, Array]) -> Array:
-        return (carry[3] < MAX_STEPS) & jnp.any(pending & is_number & ~carry[1])
+    def unfinished(carry: _Progress) -> Array:
+        return (carry.rounds < MAX_STEPS) & jnp.any(carry.moving)
 
-    first = (start, jnp.zeros_like(pending), jnp.zeros(pending.shape, jnp.int32), jnp.int32(0))
-    y, near, steps, _ = lax.while_loop(unfinished, body, first)
+    nothing = jnp.zeros(pending.shape, jnp.int32)
+    first = _Progress(
+        y=start,
+        best=jnp.full(pending.shape, jnp.inf, start.dtype),
+        stalls=nothing,
+        moving=pending & is_number,
+        near=jnp.zeros_like(pending),
+        steps=nothing,
+        rounds=jnp.int32(0),
+    )
+    last = lax.while_loop(unfinished, body, first)
+    y, near, steps = last.y, last.near, last.steps
     # GMRES can stop short: what is returned must be a solution, whatever the last step said.
     gap = problem.largest(problem.respond(problem.act(y)) - y)
     solved = near & (gap <= jnp.maximum(10.0 * tolerance_pu, resolution))
     return y, solved, steps
 
 
-def _direction(problem: Problem, y: Float[Array, "*layout"]) -> Float[Array, "*layout"]:
-    """Newton step of every sample."""
+def _direction(problem: Problem, y: Float[Array, "*layout"]) -> tuple[Float[Array, "*layout"], Float[Array, " sample"]]:
+    """Newton step of every sample, and how far it is from solving the equations."""
     acting, derivative = jax.linearize(problem.act, y)
     gap = problem.respond(acting) - y
     no_load = problem.respond(jnp.zeros_like(y))
@@ -67,7 +104,7 @@ def _direction(problem: Problem, y: Float[Array, "*layout"]) -> Float[Array, "*l
     def apply(step: Array) -> Array:
         return step - (problem.respond(derivative(step)) - no_load)
 
-    return gmres(problem, apply, gap)
+    return gmres(problem, apply, gap), problem.largest(gap)
 
 
 def gmres(problem: Problem, apply: Callable[[Array], Array], right: Float[Array, "*layout"]) -> Array:

@@ -86,6 +86,8 @@ class Solution:
     @property
     def energised(self) -> Bool[Array, "*batch node"]:
         """Whether each node is connected to a source."""
+        if "switches" in self.features:
+            return self._derive(flows.supplied)
         return jnp.broadcast_to(self.power_flow.network.energised, self.v_pu.shape)
 
     @property
@@ -137,4 +139,5 @@ class Solution:
     def _derive(self, quantity: Callable[..., Any], *others: Any) -> Any:
         power_flow = self.power_flow
         with power_flow.precision():
-            return quantity(power_flow.arrays_for(*self.features), self.slot_current, *others)
+            arrays = power_flow.arrays_for(*self.features)
+            return flows.of_equipment(quantity, arrays, self.slot_current, self.equipment, *others)

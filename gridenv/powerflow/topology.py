@@ -1,0 +1,465 @@
+"""From switch states and taps to the equations of every sample: what `Elimination` factorises."""
+
+from typing import Any
+
+import numpy as np
+from jax import Array
+from jax import numpy as jnp
+from jaxtyping import Float, Int
+from scipy.sparse import coo_array, csc_array
+from scipy.sparse.linalg import splu
+
+from gridenv.core.pytree import pytree, static
+from gridenv.network.arrays import Network
+from gridenv.network.circuit import GROUND, ChangerLaw, Circuit, Complex, Elements, Ints
+from gridenv.network.slots import series_admittance
+from gridenv.powerflow.elimination import Elimination, Pair, Ports, Steps, factorise, reached, substitute
+from gridenv.powerflow.symbolic import Order, elimination_order
+
+SWITCH_PU = 1e9
+"""Admittance of a closed bus-bus switch. Assumed: its voltage drop is below what float64 resolves at 100 MVA."""
+
+
+@pytree
+class Terms:
+    """Numbers that are added to rows, each times a state."""
+
+    row: Int[Array, " term"]
+    state: Int[Array, " term"]
+    value: Pair
+    """[term]"""
+
+
+@pytree
+class Topology:
+    """Constants of a network whose switches are data; `realised` makes an operator of it for given states."""
+
+    steps: Steps
+    ports: Ports
+    constant_coupling: Pair
+    """[entry + 2] of what has no switch."""
+    constant_ground: Pair
+    """[node + 1]"""
+    constant_current: Pair
+    """[node + 1] current into these elements at the reference voltages."""
+    coupling: Terms
+    ground: Terms
+    current: Terms
+    joined: Terms
+    """Couplings as truth: which entries a state connects."""
+    constant_joined: Float[Array, " entry"]
+    line_switch: Int[Array, " line"]
+    """Switch of each line."""
+    line_can_close: Float[Array, " line"]
+    bus_switch: Int[Array, " switch"]
+    """Those switches that are not lines."""
+    line_y: Pair
+    """[line, terminal, terminal] when closed."""
+    line_i0: Pair
+    """[line, terminal] at the reference voltages."""
+    line_open_y: Pair
+    """[line, terminal] what charging an open line still draws at its terminals."""
+    line_open_i0: Pair
+    line_nodes: Int[Array, "line terminal"]
+    trafo_y: Pair
+    trafo_i0: Pair
+    trafo_nodes: Int[Array, "transformer terminal"]
+    trafo_entry: Int[Array, "transformer terminal terminal"]
+    """Entry of each pair of terminals; the one that nothing reads on the diagonal and at ground."""
+    tap_trafo: Int[Array, " winding"]
+    tap_terminals: Float[Array, "winding terminal"]
+    tap_source: Pair
+    tap_measure: Pair
+    tap_direct: Pair
+    fixed_node: Int[Array, " fixed"]
+    fixed_near: Int[Array, "fixed k"]
+    fixed_entry: Int[Array, "fixed k"]
+    source_terminal: Int[Array, " fixed"]
+    default_switches: Float[Array, " switch"]
+    sample_axis: int = static(default=1)
+    slot_axis: int = static(default=0)
+
+    @property
+    def n_slot(self) -> int:
+        """Number of slots."""
+        return int(self.ports.slot_from.shape[0])
+
+    @property
+    def no_load(self) -> Float[Array, " two_slot"]:
+        """What the slots see at the reference voltages."""
+        reference = self.ports.reference
+        seen = reference[:, self.ports.slot_from] - reference[:, self.ports.slot_to]
+        return seen.reshape(-1)
+
+    def laid_out(self, values: Float[Array, "sample slot"]) -> Float[Array, "slot sample"]:
+        """As `Elimination.laid_out`."""
+        return values.T
+
+
+def realised(
+    topology: Topology, switches: Float[Array, "sample switch"], tap_change: Pair | None
+) -> Elimination:
+    """The operator for switch states and taps of every sample.
+
+    Args:
+        topology: constants.
+        switches: 1 = closed.
+        tap_change: [sample, winding] by how much the voltage that each inner winding sees differs, see `TapWindings`.
+    """
+    steps, n_sample = topology.steps, switches.shape[0]
+    n_node = topology.ports.reference.shape[1] - 1
+    closed = switches.T[topology.line_switch] * topology.line_can_close[:, None]
+    states = jnp.concatenate([closed, 1.0 - closed, switches.T[topology.bus_switch]])
+    coupling = _summed(topology.constant_coupling, topology.coupling, states)
+    ground = _summed(topology.constant_ground, topology.ground, states)
+    current = _summed(topology.constant_current, topology.current, states)
+    trafo_y = Pair(*(jnp.broadcast_to(part[..., None], (*part.shape, n_sample)) for part in topology.trafo_y))
+    trafo_i0 = Pair(*(jnp.broadcast_to(part[..., None], (*part.shape, n_sample)) for part in topology.trafo_i0))
+    if tap_change is not None:
+        change = _tapped(topology, tap_change)
+        trafo_y = trafo_y + change
+        off, rows, drawn = _tap_terms(topology, change)
+        coupling = coupling.add_at(topology.trafo_entry.reshape(-1), off)
+        ground = ground.add_at(topology.trafo_nodes.reshape(-1), rows)
+        current = current.add_at(topology.trafo_nodes.reshape(-1), drawn)
+        trafo_i0 = trafo_i0 + Pair(*(part.reshape(trafo_i0.re.shape) for part in drawn))
+    joined = topology.constant_joined[:, None] + jnp.zeros((1, n_sample), switches.dtype)
+    joined = joined.at[topology.joined.row].add(states[topology.joined.state])
+    live = reached(steps, joined > 0.0, topology.fixed_node, n_node)
+    factors = factorise(steps, coupling, ground, live)
+    load_free = Pair(*(jnp.where(live, -part, 0.0).at[n_node].set(0.0) for part in current))
+    return Elimination(
+        steps=steps,
+        ports=topology.ports,
+        factors=factors,
+        live=live,
+        drift=substitute(steps, factors, load_free),
+        line_y=_lines(topology.line_y, topology.line_open_y, closed),
+        line_i0=Pair(
+            *(
+                part[..., None] * closed[:, None] + idle[..., None] * (1.0 - closed[:, None])
+                for part, idle in zip(topology.line_i0, topology.line_open_i0, strict=True)
+            )
+        ),
+        line_nodes=topology.line_nodes,
+        trafo_y=trafo_y,
+        trafo_i0=trafo_i0,
+        trafo_nodes=topology.trafo_nodes,
+        fixed_y=Pair(*(-part[topology.fixed_entry] for part in coupling)),
+        fixed_near=topology.fixed_near,
+        fixed_i0=current.at_rows(topology.fixed_node),
+        fixed_node=topology.fixed_node,
+        source_terminal=topology.source_terminal,
+    )
+
+
+def _summed(constant: Pair, terms: Terms, states: Float[Array, "state sample"]) -> Pair:
+    """[row, sample]"""
+    parts = []
+    for base, value in zip(constant, terms.value, strict=True):
+        wide = base[:, None] + jnp.zeros((1, states.shape[-1]), states.dtype)
+        parts.append(wide.at[terms.row].add(value[:, None] * states[terms.state]))
+    return Pair(*parts)
+
+
+def _lines(closed_y: Pair, open_y: Pair, closed: Float[Array, "line sample"]) -> Pair:
+    """[line, terminal, terminal, sample] admittances of the lines as switched."""
+    eye = jnp.eye(closed_y.re.shape[-1], dtype=closed.dtype)
+    is_on = closed[:, None, None]
+    return Pair(
+        *(
+            part[..., None] * is_on + (eye * idle[:, :, None])[..., None] * (1.0 - is_on)
+            for part, idle in zip(closed_y, open_y, strict=True)
+        )
+    )
+
+
+def _tapped(topology: Topology, d: Pair) -> Pair:
+    """Change of the transformers' admittances [transformer, terminal, terminal, sample] at changed turns.
+
+    Source: `Y' = N^T (1 + d)^H Yw (1 + d) N` minus the same without d.
+    """
+    conj = Pair(d.re.T, -d.im.T)
+    plain = Pair(d.re.T, d.im.T)
+    n = topology.tap_terminals
+    change = Pair(*(jnp.zeros((*part.shape, d.re.shape[0]), d.re.dtype) for part in topology.trafo_y))
+
+    def outer(a: Pair, b: Array) -> Pair:
+        return Pair(*(part[:, :, None] * b[:, None, :] for part in a))
+
+    source = outer(topology.tap_source, n)
+    measure = Pair(*(n[:, :, None] * part[:, None, :] for part in topology.tap_measure))
+    for matrix, factor in ((source, plain), (measure, conj)):
+        wide = Pair(*(part[..., None] for part in matrix)) * Pair(*(part[:, None, None] for part in factor))
+        change = change.add_at(topology.tap_trafo, wide)
+    both = Pair(conj.re[:, None], conj.im[:, None]) * Pair(plain.re[None], plain.im[None])
+    weight = both * Pair(*(part[..., None] for part in topology.tap_direct))
+    folded = Pair(*(jnp.einsum("wt,wvs,vu->wtus", n, part, n) for part in weight))
+    return change.add_at(topology.tap_trafo, folded)
+
+
+def _tap_terms(topology: Topology, change: Pair) -> tuple[Pair, Pair, Pair]:
+    """Negative off-diagonals, row sums, and currents at the reference voltages, all of changed transformers."""
+    n_sample = change.re.shape[-1]
+    real = (topology.trafo_nodes < topology.ports.reference.shape[1] - 1)[:, None, :, None]
+    inner = Pair(*(jnp.where(real, part, 0.0) for part in change))
+    off = Pair(*(-part.reshape(-1, n_sample) for part in change))
+    rows = Pair(*(jnp.sum(part, axis=2).reshape(-1, n_sample) for part in inner))
+    v = topology.ports.reference[:, topology.trafo_nodes]
+    drawn = inner * Pair(v[0][:, None, :, None], v[1][:, None, :, None])
+    return off, rows, Pair(*(jnp.sum(part, axis=2).reshape(-1, n_sample) for part in drawn))
+
+
+def topology_arrays(network: Network, chosen: Ints, dtype: str) -> Topology:
+    """Constants of a network for the chosen slots, which must be ports; computed in float64 and rounded once."""
+    circuit = network.circuit
+    fixed_groups = (circuit.transformers, circuit.shunts, circuit.sources)
+    order = elimination_order(circuit, (circuit.lines, *fixed_groups), is_symmetric=_is_symmetric(circuit, fixed_groups))
+    return _Builder(network, chosen, order, fixed_groups, dtype).build()
+
+
+def _is_symmetric(circuit: Circuit, groups: tuple[Elements, ...]) -> bool:
+    """Whether all admittances are, at all taps: no phase shift as seen per unit."""
+    law = circuit.tap_law
+    turns = isinstance(law, ChangerLaw) and bool(np.any(law.model.tap_step_rad) or np.any(law.model.tap_is_phase_shifter))
+    return not turns and all(np.allclose(g.y, np.swapaxes(g.y, 1, 2), rtol=1e-12) for g in groups)
+
+
+class _Builder:
+    """Host arrays of a `Topology`."""
+
+    def __init__(
+        self, network: Network, chosen: Ints, order: Order, groups: tuple[Elements, ...], dtype: str
+    ) -> None:
+        self.network, self.chosen, self.order, self.groups, self.dtype = network, chosen, order, groups, dtype
+        circuit = network.circuit
+        self.circuit, self.n_node = circuit, circuit.n_node
+        self.closed_y, self.open_y = _line_admittances(circuit)
+        self.reference = self._reference()
+        n_line = len(circuit.lines.names)
+        switch = circuit.switchable
+        self.bus_switch = np.flatnonzero(switch.line < 0)
+        self.switch_of_line = np.zeros(n_line, dtype=np.int64)
+        self.switch_of_line[switch.line[switch.line >= 0]] = np.flatnonzero(switch.line >= 0)
+        self.first_bus_state = 2 * n_line
+
+    def _reference(self) -> Complex:
+        """[node + 1] voltages without load, all switches closed; 0 where nothing connects even then."""
+        circuit, n = self.circuit, self.n_node
+        closed = Elements(names=circuit.lines.names, nodes=circuit.lines.nodes, y=self.closed_y)
+        rows, columns, data = _entries((closed, *self.groups))
+        a, b = (nodes[circuit.switchable.line < 0] for nodes in (circuit.switchable.node_a, circuit.switchable.node_b))
+        ones = np.full(len(a), SWITCH_PU, dtype=complex)
+        rows = np.concatenate([rows, a, a, b, b])
+        columns = np.concatenate([columns, a, b, b, a])
+        data = np.concatenate([data, ones, -ones, ones, -ones])
+        y = csc_array(coo_array((data, (rows, columns)), shape=(n, n)))
+        free = np.setdiff1d(np.flatnonzero(y.diagonal() != 0), circuit.fixed_node)
+        v = np.zeros(n + 1, dtype=complex)
+        v[circuit.fixed_node] = circuit.fixed_v
+        if len(free):
+            v[free] = splu(csc_array(y[free][:, free])).solve(-(y[free] @ v[:n]))
+        return v
+
+    def _pair(self, z: Any) -> Pair:
+        z = np.asarray(z)
+        return Pair(jnp.asarray(z.real, self.dtype), jnp.asarray(z.imag, self.dtype))
+
+    def _nodes(self, nodes: Ints) -> Array:
+        return jnp.asarray(np.where(nodes < 0, self.n_node, nodes), "int32")
+
+    def build(self) -> Topology:
+        """The constants."""
+        circuit, order = self.circuit, self.order
+        coupling, ground, current, joined = self._constants()
+        lines = circuit.lines
+        n_line = len(lines.names)
+        closed = self._element_terms(lines.nodes, self.closed_y, np.arange(n_line))
+        idle = np.einsum("lt,tu->ltu", self.open_y, np.eye(lines.n_terminal))
+        still = self._element_terms(lines.nodes, idle, np.arange(n_line) + n_line)
+        switches = self._switch_terms()
+        v = self._seen(lines.nodes)
+        trafos, taps = circuit.transformers, circuit.taps
+        fixed_near, fixed_entry = self._fixed_neighbours()
+        can_close = ~(circuit.default_switches[self.switch_of_line] & ~circuit.line_closed)
+        v_trafo = self._seen(trafos.nodes)
+        return Topology(
+            steps=Steps(
+                node=jnp.asarray(order.node_of_step, "int32"),
+                upper=jnp.asarray(order.upper, "int32"),
+                out_entry=jnp.asarray(order.out_entry, "int32"),
+                in_entry=jnp.asarray(order.in_entry, "int32"),
+                update=jnp.asarray(order.update, "int32"),
+                pairs=order.pairs,
+                is_symmetric=order.is_symmetric,
+            ),
+            ports=self._ports(),
+            constant_coupling=self._pair(coupling),
+            constant_ground=self._pair(ground),
+            constant_current=self._pair(current),
+            coupling=self._terms(closed[0], switches),
+            ground=self._terms(closed[1], still[1]),
+            current=self._terms(closed[2], still[2]),
+            joined=self._terms(_truth(closed[0]), _truth(switches)),
+            constant_joined=jnp.asarray(joined, self.dtype),
+            line_switch=jnp.asarray(self.switch_of_line, "int32"),
+            line_can_close=jnp.asarray(can_close, self.dtype),
+            bus_switch=jnp.asarray(self.bus_switch, "int32"),
+            line_y=self._pair(self.closed_y),
+            line_i0=self._pair(np.einsum("ltu,lu->lt", self.closed_y, v)),
+            line_open_y=self._pair(self.open_y),
+            line_open_i0=self._pair(self.open_y * v),
+            line_nodes=self._nodes(lines.nodes),
+            trafo_y=self._pair(trafos.y),
+            trafo_i0=self._pair(np.einsum("ltu,lu->lt", trafos.y, v_trafo)),
+            trafo_nodes=self._nodes(trafos.nodes),
+            trafo_entry=jnp.asarray(self._entry_table(trafos.nodes), "int32"),
+            tap_trafo=jnp.asarray(taps.transformer, "int32"),
+            tap_terminals=jnp.asarray(np.real(taps.terminals), self.dtype),
+            tap_source=self._pair(taps.source),
+            tap_measure=self._pair(taps.measure),
+            tap_direct=self._pair(taps.direct),
+            fixed_node=jnp.asarray(circuit.fixed_node, "int32"),
+            fixed_near=jnp.asarray(fixed_near, "int32"),
+            fixed_entry=jnp.asarray(fixed_entry, "int32"),
+            source_terminal=jnp.asarray(self._source_terminals(), "int32"),
+            default_switches=jnp.asarray(circuit.default_switches, self.dtype),
+        )
+
+    def _seen(self, nodes: Ints) -> Complex:
+        return self.reference[np.where(nodes < 0, self.n_node, nodes)]
+
+    def _entry_table(self, nodes: Ints) -> Ints:
+        """Entry of each pair of terminals; the one that nothing reads for ground, the diagonal, and the second direction
+        where both are one entry."""
+        dump = self.order.n_entry + 1
+        table = np.full((*nodes.shape, nodes.shape[-1]), dump)
+        for e, row in enumerate(nodes):
+            for a, first in enumerate(row):
+                for b, second in enumerate(row):
+                    if first >= 0 and second >= 0 and first != second and not (a > b and self.order.is_symmetric):
+                        table[e, a, b] = self.order.entry.get((int(first), int(second)), dump)
+        return table
+
+    def _element_terms(self, nodes: Ints, y: Complex, state: Ints) -> tuple[Any, Any, Any]:
+        """(row, state, value) of couplings, of row sums, and of currents at the reference voltages."""
+        wide = np.broadcast_to(state[:, None, None], y.shape)
+        table = self._entry_table(nodes)
+        real = nodes >= 0
+        inner = np.where(real[:, None, :], y, 0.0)
+        tall = np.broadcast_to(state[:, None], nodes.shape)
+        at = np.where(real, nodes, self.n_node)
+        current = np.einsum("ltu,lu->lt", inner, self._seen(nodes))
+        sums = inner.sum(axis=2)
+        scale = np.abs(y).max(axis=(1, 2), initial=0.0)[:, None]
+        sums = np.where(np.abs(sums) > 1e-13 * scale, sums, 0.0)
+        current = np.where(np.abs(current) > 1e-13 * scale, current, 0.0)
+        return (
+            _kept(table, wide, -y, table <= self.order.n_entry),
+            _kept(at, tall, sums, real),
+            _kept(at, tall, current, real),
+        )
+
+    def _switch_terms(self) -> tuple[Any, Any, Any]:
+        switch = self.circuit.switchable
+        rows, states = [], []
+        for k, s in enumerate(self.bus_switch):
+            a, b = int(switch.node_a[s]), int(switch.node_b[s])
+            if a != b:
+                ways = ((a, b),) if self.order.is_symmetric else ((a, b), (b, a))
+                rows += [self.order.entry.get(pair, self.order.n_entry + 1) for pair in ways]
+                states += [self.first_bus_state + k] * len(ways)
+        value = np.full(len(rows), SWITCH_PU, dtype=complex)
+        return np.array(rows, dtype=np.int64), np.array(states, dtype=np.int64), value
+
+    def _terms(self, *parts: tuple[Any, Any, Any]) -> Terms:
+        row, state, value = (np.concatenate([p[k] for p in parts]) for k in range(3))
+        return Terms(row=jnp.asarray(row, "int32"), state=jnp.asarray(state, "int32"), value=self._pair(value))
+
+    def _constants(self) -> tuple[Complex, Complex, Complex, Any]:
+        coupling = np.zeros(self.order.n_entry + 2, dtype=complex)
+        joined = np.zeros(self.order.n_entry + 2)
+        ground, current = (np.zeros(self.n_node + 1, dtype=complex) for _ in range(2))
+        for group in self.groups:
+            off, sums, drawn = self._element_terms(group.nodes, group.y, np.zeros(len(group.names), dtype=np.int64))
+            np.add.at(coupling, off[0], off[2])
+            np.add.at(ground, sums[0], sums[2])
+            np.add.at(current, drawn[0], drawn[2])
+            joined[off[0]] = 1.0
+        joined[-1] = 0.0
+        return coupling, ground, current, joined
+
+    def _ports(self) -> Ports:
+        slots, n = self.network.slots, self.n_node
+        measure = slots.measure[self.chosen].tocoo()
+        ends = np.full((len(self.chosen), 2), n)
+        for slot, node, value in zip(measure.row, measure.col, measure.data, strict=True):
+            ends[slot, 0 if value.real > 0 else 1] = node
+        members: list[list[tuple[int, float]]] = [[] for _ in range(n + 1)]
+        for slot, (a, b) in enumerate(ends):
+            members[a].append((slot, 1.0))
+            members[b].append((slot, -1.0))
+        width = max(1, max(len(m) for m in members[:n]))
+        node_slots, signs = np.full((n, width), len(self.chosen)), np.zeros((n, width))
+        for node, group in enumerate(members[:n]):
+            for k, (slot, sign) in enumerate(group):
+                node_slots[node, k], signs[node, k] = slot, sign
+        return Ports(
+            slot_from=jnp.asarray(ends[:, 0], "int32"),
+            slot_to=jnp.asarray(ends[:, 1], "int32"),
+            node_slots=jnp.asarray(node_slots, "int32"),
+            node_signs=jnp.asarray(signs, self.dtype),
+            named=jnp.arange(self.network.n_node, dtype="int32"),
+            reference=jnp.asarray(np.stack([self.reference.real, self.reference.imag]), self.dtype),
+        )
+
+    def _fixed_neighbours(self) -> tuple[Ints, Ints]:
+        fixed = self.circuit.fixed_node
+        near = [[(j, e) for (i, j), e in self.order.entry.items() if i == f] for f in fixed]
+        width = max(1, max((len(x) for x in near), default=1))
+        nodes, entries = np.full((len(fixed), width), self.n_node), np.full((len(fixed), width), self.order.n_entry)
+        for f, found in enumerate(near):
+            for k, (j, e) in enumerate(found):
+                nodes[f, k], entries[f, k] = j, e
+        return nodes, entries
+
+    def _source_terminals(self) -> Ints:
+        sources = self.circuit.sources
+        half = sources.n_terminal // 2
+        behind = dict(zip(sources.nodes[:, :half].ravel(), sources.nodes[:, half:].ravel(), strict=True))
+        return np.array([behind.get(node, node) for node in self.circuit.fixed_node], dtype=np.int64)
+
+
+def _kept(row: Any, state: Any, value: Any, keep: Any) -> tuple[Any, Any, Any]:
+    keep = np.broadcast_to(keep, value.shape) & (value != 0)
+    return np.broadcast_to(row, value.shape)[keep], np.broadcast_to(state, value.shape)[keep], value[keep]
+
+
+def _truth(terms: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+    return terms[0], terms[1], np.ones(len(terms[0]), dtype=complex)
+
+
+def _entries(groups: tuple[Elements, ...]) -> tuple[Ints, Ints, Complex]:
+    rows, columns, data = [], [], []
+    for group in groups:
+        shape = group.y.shape
+        a, b = np.broadcast_to(group.nodes[:, :, None], shape), np.broadcast_to(group.nodes[:, None, :], shape)
+        keep = (a != GROUND) & (b != GROUND) & (group.y != 0)
+        rows.append(a[keep])
+        columns.append(b[keep])
+        data.append(group.y[keep])
+    return np.concatenate(rows), np.concatenate(columns), np.concatenate(data)
+
+
+def _line_admittances(circuit: Circuit) -> tuple[Complex, Complex]:
+    """[line, terminal, terminal] of every line as if closed, and [line, terminal] shunts of those open by default."""
+    series = series_admittance(circuit, only_closed=False)
+    end = circuit.line_series.y_end
+    y = np.concatenate(
+        [np.concatenate([series + end, -series], -1), np.concatenate([-series, series + end], -1)], -2
+    )
+    idle = np.einsum("ltt->lt", circuit.lines.y).copy()
+    idle[circuit.line_closed] = 0.0
+    return y, idle
+
+
