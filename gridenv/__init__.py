@@ -11,6 +11,8 @@ from gridenv.adapters.register import register_tasks
 
 if TYPE_CHECKING:
     from gridenv.network import NetworkSpec as NetworkSpec
+    from gridenv.network import PhaseNetworkSpec as PhaseNetworkSpec
+    from gridenv.network import from_opendss as from_opendss
     from gridenv.network import from_pandapower as from_pandapower
     from gridenv.network import list_networks as list_networks
     from gridenv.network import load_network as load_network
@@ -23,7 +25,9 @@ _LAZY = {
     "EnvParams": "gridenv.tasks.env:EnvParams",
     "GridEnv": "gridenv.tasks.env:GridEnv",
     "NetworkSpec": "gridenv.network:NetworkSpec",
+    "PhaseNetworkSpec": "gridenv.network:PhaseNetworkSpec",
     "PowerFlow": "gridenv.powerflow:PowerFlow",
+    "from_opendss": "gridenv.network:from_opendss",
     "from_pandapower": "gridenv.network:from_pandapower",
     "list_networks": "gridenv.network:list_networks",
     "load_network": "gridenv.network:load_network",
@@ -35,8 +39,10 @@ __all__ = [
     "EnvParams",
     "GridEnv",
     "NetworkSpec",
+    "PhaseNetworkSpec",
     "PowerFlow",
     "__version__",
+    "from_opendss",
     "from_pandapower",
     "list_networks",
     "load_network",

@@ -6,6 +6,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gridenv.core.errors import UnsupportedElementError, raise_collected
 from gridenv.network.opendss_branches import line_rows, reactor_rows, regulator_rows, source_rows, transformer_rows
 from gridenv.network.opendss_engine import DssCircuit, DssElement, read_circuit
@@ -122,5 +124,5 @@ def _spec(circuit: DssCircuit, rows: Rows) -> PhaseNetworkSpec:
         for f in fields(PhaseNetworkSpec)
         if f.name not in ("name", "buses")
     }
-    buses = BusTable(id=tuple(circuit.vn_kv), vn_kv=list(circuit.vn_kv.values()))  # type: ignore[arg-type]
+    buses = BusTable(id=tuple(circuit.vn_kv), vn_kv=np.array(list(circuit.vn_kv.values())))
     return PhaseNetworkSpec(name=circuit.name, buses=buses, **tables)

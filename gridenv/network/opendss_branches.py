@@ -151,7 +151,7 @@ def transformer_rows(element: DssElement, circuit: DssCircuit) -> Rows:
 def _winding(element: DssElement, circuit: DssCircuit, k: int) -> dict[str, Any]:
     given = {name: element.properties[name][k] for name in ("conns", "kvs", "kvas", "taps", "pctrs")}
     nodes, connection = element.nodes[k], str(given["conns"]).lower()
-    z_neutral = 0.0 + 0.0j
+    z_neutral = 0.0j
     if element.number("phases") == 1:
         phases = digits(element, nodes, ground=True)
     else:
@@ -177,11 +177,11 @@ def _neutral(element: DssElement, circuit: DssCircuit, k: int) -> tuple[str, com
     """Connection of a three-phase wye winding and the impedance of its neutral."""
     node = element.nodes[k][MAX_CONDUCTORS]
     if node == 0:
-        return "wye", 0.0
+        return "wye", 0.0j
     others = [e for e in _users(circuit, element.buses[k], node) if e is not element]
     r_ohm, x_ohm = element.properties["rneut"][k], element.properties["xneut"][k]
     if not others:
-        return ("wye", complex(r_ohm, x_ohm)) if r_ohm >= 0.0 else ("wye_ungrounded", 0.0)
+        return ("wye", complex(r_ohm, x_ohm)) if r_ohm >= 0.0 else ("wye_ungrounded", 0.0j)
     reactor = others[0]
     if len(others) > 1 or reactor.kind != "reactor" or r_ohm >= 0.0 or node <= MAX_CONDUCTORS:
         found = f"neutral at conductor {node} of bus '{element.buses[k]}' together with {others[0].id}"

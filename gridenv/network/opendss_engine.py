@@ -1,6 +1,7 @@
 """What OpenDSS makes of a script, as plain records; the only file that imports OpenDSSDirect, inside a function."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,9 +16,13 @@ from gridenv.core.units import SQRT3
 
 _ALL_PROPERTIES = 1
 """The engine's flag for properties that the script left at their defaults."""
+_STATED_PROPERTIES = 0
+_NO_NUMBER = re.compile(r"(?<=[\[,:])\s*[+-]?(?:inf|nan)\w*(?=[\],}])", re.IGNORECASE)
 _SIGNIFICANT_DIGITS = 12
 _NO_VOLTAGE_BASE = 0.0
-BUILD_EVERYTHING = 1
+_BUILD_EVERYTHING = 1
+_SAME_BASE = 0.01
+"""Rated voltages that differ by less are one base: 7.2 kV across a winding is 12.47 kV between lines."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,7 +99,9 @@ def read_circuit(path: Path) -> DssCircuit:
             dss.Text.Command(f'compile "{path.resolve()}"')
             return _read(dss)
         except dss_error() as error:
-            raise NetworkError(f"OpenDSS script '{path}': {error}; correct the script") from error
+            raise NetworkError(
+                f"OpenDSS script '{path}': {' '.join(str(error).split())}; correct the script"
+            ) from error
 
 
 def dss_error() -> type[Exception]:
@@ -128,10 +135,10 @@ def _read(dss: Any) -> DssCircuit:
     if not names:
         raise NetworkError("OpenDSS made no circuit from the script; it needs a 'New Circuit' line")
     properties, stated = _properties(dss, {name.split(".", 1)[0] for name in names})
-    dss.YMatrix.BuildYMatrixD(BUILD_EVERYTHING, BUILD_EVERYTHING)
+    dss.YMatrix.BuildYMatrixD(_BUILD_EVERYTHING, _BUILD_EVERYTHING)
     _give_voltage_bases(dss)
     opened = {name: _closed_again(dss, name) for name in names}
-    dss.YMatrix.BuildYMatrixD(BUILD_EVERYTHING, BUILD_EVERYTHING)
+    dss.YMatrix.BuildYMatrixD(_BUILD_EVERYTHING, _BUILD_EVERYTHING)
     elements = tuple(_element(dss, name, properties, stated, opened[name]) for name in names)
     return DssCircuit(
         name=dss.Circuit.Name(),
@@ -148,11 +155,17 @@ def _properties(dss: Any, classes: set[str]) -> tuple[dict[str, dict[str, Any]],
     properties, stated = {}, {}
     for name in sorted(classes | {"LineCode"}):
         dss.Circuit.SetActiveClass(name)
-        for row in json.loads(dss.ActiveClass.ToJSON(_ALL_PROPERTIES)):
+        for row in _rows(dss, _ALL_PROPERTIES):
             properties[f"{name}.{row['Name']}".lower()] = {key.lower(): value for key, value in row.items()}
-        for row in json.loads(dss.ActiveClass.ToJSON(0)):
+        for row in _rows(dss, _STATED_PROPERTIES):
             stated[f"{name}.{row['Name']}".lower()] = frozenset(key.lower() for key in row)
     return properties, stated
+
+
+def _rows(dss: Any, options: int) -> list[dict[str, Any]]:
+    """Properties of the elements of the active class; what was never set can be anything, also no number."""
+    rows: list[dict[str, Any]] = json.loads(_NO_NUMBER.sub("null", dss.ActiveClass.ToJSON(options)))
+    return rows
 
 
 def _closed_again(dss: Any, name: str) -> tuple[tuple[bool, ...], ...]:
@@ -212,18 +225,28 @@ def _give_voltage_bases(dss: Any) -> None:
     """Base voltages for scripts that do not set them: the rated voltages of sources and windings."""
     if all(_vn_kv(dss, bus) != _NO_VOLTAGE_BASE for bus in dss.Circuit.AllBusNames()):
         return
-    rated_kv = set()
-    dss.Circuit.SetActiveClass("vsource")
-    for row in json.loads(dss.ActiveClass.ToJSON(_ALL_PROPERTIES)):
-        rated_kv.add(row["BasekV"])
-    dss.Circuit.SetActiveClass("transformer")
-    for row in json.loads(dss.ActiveClass.ToJSON(_ALL_PROPERTIES)):
-        for v_kv, connection in zip(row["kVs"], row["Conns"], strict=True):
-            across = row["Phases"] == 1 and str(connection).lower() == "wye"
-            rated_kv.add(v_kv * SQRT3 if across else v_kv)
-    bases = " ".join(f"{v_kv:.9g}" for v_kv in sorted(rated_kv))
-    dss.Text.Command(f"set voltagebases=[{bases}]")
+    bases: list[float] = []
+    for v_kv in _rated_kv(dss):
+        if all(abs(v_kv / base - 1.0) > _SAME_BASE for base in bases):
+            bases.append(v_kv)
+    text = " ".join(f"{v_kv:.9g}" for v_kv in sorted(bases))
+    dss.Text.Command(f"set voltagebases=[{text}]")
     dss.Text.Command("calcvoltagebases")
+
+
+def _rated_kv(dss: Any) -> list[float]:
+    """Line-to-line voltages of sources, then those of windings; those across single-phase windings last."""
+    rated_kv, across_kv = [], []
+    dss.Circuit.SetActiveClass("vsource")
+    rated_kv += [row["BasekV"] for row in _rows(dss, _ALL_PROPERTIES)]
+    dss.Circuit.SetActiveClass("transformer")
+    for row in _rows(dss, _ALL_PROPERTIES):
+        for v_kv, connection in zip(row["kVs"], row["Conns"], strict=True):
+            if row["Phases"] == 1 and str(connection).lower() == "wye":
+                across_kv.append(v_kv * SQRT3)
+            else:
+                rated_kv.append(v_kv)
+    return rated_kv + across_kv
 
 
 def _vn_kv(dss: Any, bus: str) -> float:

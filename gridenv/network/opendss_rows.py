@@ -1,7 +1,10 @@
 """Rows of tables and refusals, shared by the conversions of OpenDSS elements."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any, NoReturn, TypeVar
+
+import numpy as np
 
 from gridenv.core.errors import UnsupportedElementError
 from gridenv.network.opendss_engine import DssElement
@@ -45,5 +48,9 @@ def digits(element: DssElement, nodes: Sequence[int], ground: bool = False) -> s
 
 def table_of(table_type: type[T], rows: Sequence[dict[str, Any]]) -> T:
     """A table from its rows, which all have the same columns."""
-    columns: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
+    columns: dict[str, Any] = {}
+    for f in fields(table_type):
+        if rows and f.name in rows[0]:
+            values = tuple(row[f.name] for row in rows)
+            columns[f.name] = np.array(values, dtype=f.metadata["dtype"]) if f.metadata else values
     return table_type(**columns)
