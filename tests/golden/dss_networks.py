@@ -22,15 +22,8 @@ from gridenv.network.spec import BusTable
 from tests.shared_data import shared_file
 
 DSS_CASES = (
-    "4bus_yy_bal",
-    "4bus_dy_bal",
-    "4bus_oyod_unbal",
-    "ieee13",
-    "ieee34mod1",
-    "ieee37",
-    "ieee123",
-    "european_lv",
-    "ieee8500bal",
+    *("4bus_yy_bal", "4bus_dy_bal", "4bus_oyod_unbal", "european_lv"),
+    *("ieee13", "ieee34mod1", "ieee37", "ieee123", "ieee8500bal"),
 )
 W_PER_KW = 1000.0
 V_PER_KV = 1000.0
@@ -103,10 +96,6 @@ def _rows(name: str, kind: str) -> np.ndarray:
     return np.flatnonzero(golden(name)["elem_class"] == kind)
 
 
-def _bare(name: str, row: int) -> str:
-    return str(golden(name)["elem_names"][row]).partition(".")[2]
-
-
 def _padded(matrix: np.ndarray) -> np.ndarray:
     full = np.zeros((3, 3), dtype=complex)
     full[: len(matrix), : len(matrix)] = matrix
@@ -172,16 +161,20 @@ def _reactors(name: str) -> PhaseLineTable:
     )
 
 
+def _floats(table: list[dict[str, Any]], key: str) -> np.ndarray:
+    return np.array([row[key] for row in table], dtype=float)
+
+
 def _transformers(table: list[dict[str, Any]]) -> PhaseTransformerTable:
     return PhaseTransformerTable(
         id=tuple(t["name"] for t in table),
-        n_phase=np.array([t["phases"] for t in table], dtype=float),
-        x_12=np.array([t["xhl"] / PERCENT for t in table], dtype=float),
-        x_13=np.array([t["xht"] / PERCENT for t in table], dtype=float),
-        x_23=np.array([t["xlt"] / PERCENT for t in table], dtype=float),
-        p_no_load=np.array([t["noloadloss_pct"] / PERCENT for t in table], dtype=float),
-        i_magnetising=np.array([t["imag_pct"] / PERCENT for t in table], dtype=float),
-        stray_share=np.array([t["ppm_antifloat"] * PPM for t in table], dtype=float),
+        n_phase=_floats(table, "phases"),
+        x_12=_floats(table, "xhl") / PERCENT,
+        x_13=_floats(table, "xht") / PERCENT,
+        x_23=_floats(table, "xlt") / PERCENT,
+        p_no_load=_floats(table, "noloadloss_pct") / PERCENT,
+        i_magnetising=_floats(table, "imag_pct") / PERCENT,
+        stray_share=_floats(table, "ppm_antifloat") * PPM,
         lag_30=np.array([t["leadlag"] == "Lag" for t in table], dtype=bool),
     )
 
@@ -213,18 +206,18 @@ def _regulators(g: dict[str, Any]) -> RegulatorTable:
     return RegulatorTable(
         id=tuple(r["name"] for r in table),
         transformer=tuple(r["transformer"] for r in table),
-        winding=np.array([r["tapwinding"] for r in table], dtype=float),
-        v_target_v=np.array([r["vreg"] for r in table], dtype=float),
-        band_v=np.array([r["band"] for r in table], dtype=float),
-        pt_ratio=np.array([r["ptratio"] for r in table], dtype=float),
-        ct_primary_a=np.array([r["ctprim"] for r in table], dtype=float),
-        ldc_r_v=np.array([r["R"] for r in table], dtype=float),
-        ldc_x_v=np.array([r["X"] for r in table], dtype=float),
-        tap_min=np.array([r["min_tap"] for r in table], dtype=float),
-        tap_max=np.array([r["max_tap"] for r in table], dtype=float),
-        n_step=np.array([r["num_taps"] for r in table], dtype=float),
-        delay_s=np.array([r["delay_s"] for r in table], dtype=float),
-        max_steps=np.array([r["maxtapchange"] for r in table], dtype=float),
+        winding=_floats(table, "tapwinding"),
+        v_target_v=_floats(table, "vreg"),
+        band_v=_floats(table, "band"),
+        pt_ratio=_floats(table, "ptratio"),
+        ct_primary_a=_floats(table, "ctprim"),
+        ldc_r_v=_floats(table, "R"),
+        ldc_x_v=_floats(table, "X"),
+        tap_min=_floats(table, "min_tap"),
+        tap_max=_floats(table, "max_tap"),
+        n_step=_floats(table, "num_taps"),
+        delay_s=_floats(table, "delay_s"),
+        max_steps=_floats(table, "maxtapchange"),
     )
 
 
@@ -242,7 +235,7 @@ def _capacitors(name: str) -> CapacitorTable:
         q_kvar.append(n * y[0, 0].imag * v_ln_kv**2 * W_PER_KW)
         v_kv.append(v_ln_kv if n == 1 else v_ln_kv * SQRT3)
     return CapacitorTable(
-        id=tuple(_bare(name, row) for row in rows),
+        id=tuple(str(golden(name)["elem_names"][row]).partition(".")[2] for row in rows),
         bus=tuple(bus for bus, _ in terminals),
         phases=tuple(phases for _, phases in terminals),
         connection=("wye",) * len(rows),
@@ -258,11 +251,11 @@ def _capacitor_controls(g: dict[str, Any]) -> CapacitorControlTable:
         capacitor=tuple(c["capacitor"] for c in table),
         line=tuple(c["monitored"] for c in table),
         mode=tuple(_CAPACITOR_MODES[c["mode"]] for c in table),
-        switch_on=np.array([c["on"] for c in table], dtype=float),
-        switch_off=np.array([c["off"] for c in table], dtype=float),
-        pt_ratio=np.array([c["ptratio"] for c in table], dtype=float),
-        ct_ratio=np.array([c["ctratio"] for c in table], dtype=float),
-        delay_s=np.array([c["delay"] for c in table], dtype=float),
+        switch_on=_floats(table, "on"),
+        switch_off=_floats(table, "off"),
+        pt_ratio=_floats(table, "ptratio"),
+        ct_ratio=_floats(table, "ctratio"),
+        delay_s=_floats(table, "delay"),
     )
 
 
