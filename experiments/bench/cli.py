@@ -31,7 +31,7 @@ Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write
 def powerflow(
     case: Annotated[
         list[str] | None,
-        typer.Option("--case", metavar="NAME", help=f"Network; default ieee33 and a SimBench LV network; {_LIST}."),
+        typer.Option("--case", metavar="NAME", help=f"Network; default six from 33 to 10,000 buses; {_LIST}."),
     ] = None,
     batch: Batches = None,
     threads: Threads = None,
@@ -43,19 +43,19 @@ def powerflow(
     seconds: Seconds = DEFAULT_SECONDS,
     json: Json = None,
 ) -> None:
-    """Time batches of power flows; default batches 1, 64, 1024 and 8192 with one and two threads."""
-    from experiments.bench import plan
+    """Time batches of power flows; default batches 1 to 8192, 256 on large networks, with one and two threads."""
+    from experiments.bench import cases, plan
     from gridenv.network import list_networks
     from gridenv.network.catalog import SIMBENCH_PREFIX
 
     made = plan.make_plan(
         "powerflow",
         cases=case or (),
-        default_cases=plan.POWER_FLOW_CASES,
+        default_cases=cases.CASES,
         known_cases=[name for name in list_networks() if not name.startswith(SIMBENCH_PREFIX)],
         prefixes=[SIMBENCH_PREFIX],
         batches=batch or (),
-        default_batches=plan.POWER_FLOW_BATCHES,
+        default_batches=(),
         threads=threads or (),
         default_threads=plan.POWER_FLOW_THREADS,
         runs=runs,

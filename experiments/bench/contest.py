@@ -42,6 +42,8 @@ class Timing:
 
     first: FirstCall
     outcome: Any
+    build_s: float
+    """What making the subject took, imports included."""
     seconds: list[float] = field(default_factory=list)
     """For one unit of work, one entry a round."""
 
@@ -52,17 +54,16 @@ class Contest:
     def __init__(self, contestants: Sequence[Contestant], bar: "Bar") -> None:
         self._bar = bar
         self._workers: dict[Contestant, Worker] = {}
+        self._build_s: dict[Contestant, float] = {}
         self._asked = contestants
 
     def __enter__(self) -> "Contest":
-        """Start and build all at the same time."""
+        """Start and build one after the other."""
         try:
             for one in self._asked:
-                self._workers[one] = Worker(one.label, one.threads)
-                self._workers[one].begin_build(one.target, **one.arguments)
-            for one in self._asked:
                 self._bar.show(f"preparing {one.label}")
-                self._try(one, lambda worker: worker.finish_build())
+                self._workers[one] = Worker(one.label, one.threads)
+                self._build_s[one] = self._try(one, partial(_build, one=one))
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -96,9 +97,10 @@ class Contest:
             if given is None:
                 continue
             self._bar.show(f"first call of {one.label}")
-            timing = self._try(one, partial(_first_call, inputs=given))
-            if timing is not None:
-                timings[one] = timing
+            found = self._try(one, partial(_first_call, inputs=given))
+            if found is not None:
+                first, outcome = found
+                timings[one] = Timing(first, outcome, self._build_s[one])
         for _ in range(runs):
             for one, timing in list(timings.items()):
                 self._bar.show(one.label)
@@ -122,9 +124,14 @@ class Contest:
             return None
 
 
-def _first_call(worker: Worker, *, inputs: dict[str, Any]) -> Timing:
+def _build(worker: Worker, *, one: Contestant) -> float:
+    worker.begin_build(one.target, **one.arguments)
+    return worker.finish_build()
+
+
+def _first_call(worker: Worker, *, inputs: dict[str, Any]) -> tuple[FirstCall, Any]:
     first = worker.prepare(**inputs)
-    return Timing(first, worker.outcome())
+    return first, worker.outcome()
 
 
 class Bar:
@@ -132,6 +139,12 @@ class Bar:
 
     def __init__(self, progress: Progress, task: TaskID) -> None:
         self._progress, self._task = progress, task
+        self._expected = 0
+
+    def expect(self, measurements: int) -> None:
+        """There are more measurements to come."""
+        self._expected += measurements
+        self._progress.update(self._task, total=self._expected)
 
     def show(self, what: str) -> None:
         """What is going on."""
@@ -147,8 +160,8 @@ class Bar:
 
 
 @contextmanager
-def progress_bar(title: str, measurements: int) -> Iterator[Bar]:
-    """A bar that counts measurements."""
+def progress_bar(title: str, measurements: int = 0) -> Iterator[Bar]:
+    """A bar that counts measurements; `Bar.expect` announces more of them."""
     columns = (
         TextColumn(title),
         BarColumn(bar_width=24),
@@ -158,6 +171,7 @@ def progress_bar(title: str, measurements: int) -> Iterator[Bar]:
     )
     with Progress(*columns, console=STATUS, transient=True) as progress:
         bar = Bar(progress, progress.add_task(title, total=measurements, what=""))
+        bar.expect(measurements)
         load = os.getloadavg()[0]
         if load > _BUSY_LOAD:
             bar.note(

@@ -9,8 +9,6 @@ from experiments.bench.worker import available_cpus
 from gridenv.core.errors import ConfigError, did_you_mean, raise_collected
 from gridenv.tasks.registry import NAMESPACE, TASKS
 
-POWER_FLOW_CASES = ("ieee33", "simbench:1-LV-rural3--0-sw")
-POWER_FLOW_BATCHES = (1, 64, 1024, 8192)
 POWER_FLOW_THREADS = (1, 2)
 ENVIRONMENT_BATCHES = (4096,)
 

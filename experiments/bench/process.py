@@ -52,8 +52,9 @@ def serve(pipe: Connection) -> None:
         command, arguments = message
         try:
             if command == "build":
+                start = time.perf_counter()
                 subject = resolve_name(arguments["target"])(**arguments["arguments"])
-                value = None
+                value = time.perf_counter() - start
             else:
                 value = _COMMANDS[command](subject, **arguments)
         # Whatever a peer's library raises ends up in one line of the result, not in a hanging pipe.

@@ -40,10 +40,10 @@ _COMMON_KEYS = (
 def solve_row(timing: Timing, **about: Any) -> Row:
     """A row of the power-flow benchmark: microseconds per solve, median and range over the rounds.
 
-    `compile_s` is the first call with these inputs.
+    `compile_s` is the first call with these inputs, `build_s` what making the engine took before it.
     """
     us = [_US_PER_S * s for s in timing.seconds]
-    return _row(timing, SOLVE_TIME, us, compile_s=timing.first.call_s, **about)
+    return _row(timing, SOLVE_TIME, us, compile_s=timing.first.call_s, build_s=rounded(timing.build_s), **about)
 
 
 def rate_row(timing: Timing, **about: Any) -> Row:
@@ -59,10 +59,10 @@ def rate_row(timing: Timing, **about: Any) -> Row:
 def _row(timing: Timing, quantity: str, values: Sequence[float], **about: Any) -> Row:
     row = {
         **about,
-        quantity: _rounded(statistics.median(values)),
-        "min": _rounded(min(values)),
-        "max": _rounded(max(values)),
-        "compile_s": _rounded(about["compile_s"]),
+        quantity: rounded(statistics.median(values)),
+        "min": rounded(min(values)),
+        "max": rounded(max(values)),
+        "compile_s": rounded(about["compile_s"]),
         "peak_mb": timing.first.peak_mb and round(timing.first.peak_mb, 1),
         "runs": len(values),
     }
@@ -70,7 +70,7 @@ def _row(timing: Timing, quantity: str, values: Sequence[float], **about: Any) -
     return {key: row[key] for key in [*order, *(key for key in row if key not in order)]}
 
 
-def _rounded(value: float) -> float:
+def rounded(value: float) -> float:
     """Four digits: more than a timing is worth."""
     return float(f"{value:.4g}")
 

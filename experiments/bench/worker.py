@@ -28,13 +28,20 @@ class WorkerError(RunError):
 class Worker:
     """A process that holds one subject."""
 
-    def __init__(self, name: str, threads: int) -> None:
+    def __init__(self, name: str, threads: int, environment: Mapping[str, str] | None = None) -> None:
+        """Start a process.
+
+        Args:
+            name: for messages.
+            threads: processors that it may use.
+            environment: variables that it gets, whatever the user has set.
+        """
         self.name = name
         self.threads = threads
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=serve, args=(theirs,), daemon=True)
-        with _limited(threads):
+        with _limited(threads, environment or {}):
             self._process.start()
         theirs.close()
 
@@ -42,13 +49,14 @@ class Worker:
         """Have the subject made by `module:callable`; `finish_build` waits for it."""
         self._send("build", target=target, arguments=arguments)
 
-    def finish_build(self) -> None:
-        """Wait for the subject.
+    def finish_build(self) -> float:
+        """Wait for the subject; seconds that making it took, imports included.
 
         Raises:
             WorkerError: if it could not be made.
         """
-        self._receive()
+        result: float = self._receive()
+        return result
 
     def prepare(self, **inputs: Any) -> FirstCall:
         """Take new inputs and do the first call.
@@ -129,10 +137,10 @@ def available_cpus() -> list[int]:
 
 
 @contextlib.contextmanager
-def _limited(threads: int) -> Iterator[None]:
+def _limited(threads: int, environment: Mapping[str, str]) -> Iterator[None]:
     """Processors and variables that a process started meanwhile inherits."""
     defaults = {name: value for name, value in _ENVIRONMENT.items() if name not in os.environ}
-    changed = defaults | dict.fromkeys(_THREAD_VARIABLES, str(threads))
+    changed = defaults | dict.fromkeys(_THREAD_VARIABLES, str(threads)) | dict(environment)
     before = {name: os.environ.get(name) for name in changed}
     cpus = available_cpus()
     os.environ.update(changed)

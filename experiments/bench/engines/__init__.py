@@ -1,16 +1,36 @@
 """Power-flow engines that are compared. A new peer is one new file and one entry here.
 
 An engine is a `Subject` of `experiments.bench.worker`, made from a circuit, a tolerance and a number of threads. Its
-`outcome` is the pair (complex bus voltages [sample, bus], flags of the samples that it gave up [sample]).
+`outcome` is an `Outcome`.
 """
 
 import importlib.util
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["ENGINES", "OWN", "REFERENCES", "Engine", "missing_package"]
+import numpy as np
+
+from experiments.bench.circuit import BALANCED, THREE_PHASE, TWIN, Circuit
+
+__all__ = ["ENGINES", "GRADIENT", "LOSS", "OWN", "REFERENCES", "Engine", "Outcome", "missing_package"]
 
 OWN = "gridenv"
+_LARGEST_DENSE = 7000
+"""Nodes for which a dense complex matrix and its making stay below 4 GB."""
+_SMALLEST_SPARSE = 1000
+_ONE_BY_ONE = 64
+"""Largest batch of engines that solve one sample after the other: larger ones take as long for each."""
+
+
+class Outcome(NamedTuple):
+    """What an engine found."""
+
+    v_pu: np.ndarray
+    """Complex voltages [sample, named node]."""
+    failed: np.ndarray
+    """[sample] that it gave up."""
+    iterations: int | None = None
+    """Of the sample that took most; None where it does not tell."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,20 +46,37 @@ class Engine:
     """Import name that shows whether it is installed."""
     dtype: str
     options: dict[str, Any] = field(default_factory=dict)
+    kinds: tuple[str, ...] = (BALANCED,)
+    """Kinds of circuits that it can solve."""
+    min_nodes: int = 0
+    max_nodes: int | None = None
+    """Larger circuits are left out: they would take more than 4 GB."""
     threaded: bool = True
     """Whether more than one thread is of use to it."""
     max_batch: int | None = None
     """Larger batches are not measured: it solves one sample at a time."""
+    needs_spec: bool = False
+    """Whether it is given the tables of the network, too."""
+
+    def why_not(self, circuit: Circuit) -> str | None:
+        """Why it does not solve a circuit, worth a remark or empty; None if it does."""
+        if circuit.kind not in self.kinds or circuit.n_node < self.min_nodes:
+            return ""
+        if self.max_nodes is not None and circuit.n_node > self.max_nodes:
+            return f"its matrices for {circuit.n_node} nodes would take more than 4 GB"
+        return None
 
 
-def _own(dtype: str, **options: Any) -> Engine:
+def _own(dtype: str, subject: str = "GridEnvEngine", **options: Any) -> Engine:
     return Engine(
         name=OWN,
-        subject="experiments.bench.engines.own:GridEnvEngine",
+        subject=f"experiments.bench.engines.own:{subject}",
         distribution="gridenv",
         module="gridenv",
         dtype=dtype,
         options={"dtype": dtype, **options},
+        kinds=(BALANCED, THREE_PHASE, TWIN),
+        needs_spec=True,
     )
 
 
@@ -51,6 +88,20 @@ def _pgm(method: str) -> Engine:
         module="power_grid_model",
         dtype="float64",
         options={"method": method},
+        kinds=(BALANCED, TWIN),
+    )
+
+
+def _tensor(name: str, algorithm: str, min_nodes: int = 0, max_nodes: int | None = None) -> Engine:
+    return Engine(
+        name=name,
+        subject="experiments.bench.engines.tpf:TensorPowerFlowEngine",
+        distribution="tensorpowerflow",
+        module="tensorpowerflow",
+        dtype="float64",
+        options={"algorithm": algorithm},
+        min_nodes=min_nodes,
+        max_nodes=max_nodes,
     )
 
 
@@ -59,12 +110,24 @@ ENGINES: tuple[Engine, ...] = (
     _own("float64"),
     _pgm("newton_raphson"),
     _pgm("iterative_current"),
+    _tensor("tensorpowerflow", "tensor", max_nodes=_LARGEST_DENSE),
+    _tensor("tensorpowerflow hp", "hp-tensor", min_nodes=_SMALLEST_SPARSE),
     Engine(
-        name="tensorpowerflow",
-        subject="experiments.bench.engines.tpf:TensorPowerFlowEngine",
-        distribution="tensorpowerflow",
-        module="tensorpowerflow",
+        name="lightsim2grid",
+        subject="experiments.bench.engines.ls2g:LightSimEngine",
+        distribution="lightsim2grid",
+        module="lightsim2grid",
         dtype="float64",
+    ),
+    Engine(
+        name="OpenDSS",
+        subject="experiments.bench.engines.dss:OpenDssEngine",
+        distribution="OpenDSSDirect.py",
+        module="opendssdirect",
+        dtype="float64",
+        kinds=(BALANCED, THREE_PHASE, TWIN),
+        threaded=False,
+        max_batch=_ONE_BY_ONE,
     ),
     Engine(
         name="pandapower",
@@ -77,8 +140,11 @@ ENGINES: tuple[Engine, ...] = (
     ),
 )
 
-REFERENCES: tuple[Engine, ...] = (_pgm("newton_raphson"), _own("float64"))
-"""What voltages are compared with, run at a far smaller tolerance; the first that is installed."""
+LOSS, GRADIENT = _own("float32", "LossEngine"), _own("float32", "LossEngine", gradient=True)
+"""Forward pass of a loss, and the same with its gradient."""
+
+REFERENCES: tuple[Engine, ...] = (_pgm("newton_raphson"),)
+"""What voltages are compared with, run at a far smaller tolerance; where none can be, `Circuit.settled`."""
 
 
 def missing_package(engine: Engine) -> str | None:

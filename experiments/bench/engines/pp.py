@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 from pandapower import runpp
 
-from experiments.bench.circuit import Circuit, Samples
+from experiments.bench.circuit import Circuit
+from experiments.bench.engines import Outcome
+from experiments.bench.samples import Samples
 from gridenv.core.errors import NetworkError
 from gridenv.core.units import KVA_PER_MVA, KW_PER_MW
 from gridenv.network.catalog import PANDAPOWER_NETWORKS, SIMBENCH_PREFIX
@@ -53,9 +55,9 @@ class PandapowerEngine:
         self._v_pu = np.stack([self._solve(sample) for sample in range(self.work)])
         return self._v_pu
 
-    def outcome(self) -> tuple[np.ndarray, np.ndarray]:
+    def outcome(self) -> Outcome:
         """Voltages; a sample that does not converge raises."""
-        return self._v_pu, np.zeros(self.work, dtype=bool)
+        return Outcome(self._v_pu, np.zeros(self.work, dtype=bool), int(self.net._ppc["iterations"]))
 
     def _solve(self, sample: int) -> np.ndarray:
         for table, (_, rows) in self._columns.items():
@@ -70,7 +72,7 @@ class PandapowerEngine:
 
 def _network(circuit: Circuit) -> tuple[Any, list[int], list[tuple[str, int]]]:
     """The network, its index of each of our buses, and table and index of each of our injections."""
-    name = circuit.name
+    name = circuit.case
     if name in _TWINS:
         net = build_pandapower(_TWINS[name], {})
         load_at = {int(bus) + 1: int(row) for row, bus in net.load["bus"].items()}
