@@ -5,7 +5,7 @@ element is a primitive admittance `i = Y v` over its terminals, currents into th
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,6 +97,7 @@ class TapWindings:
     """[winding, winding] current into the inner winding from a unit series voltage in another one of the same unit."""
 
 
+@runtime_checkable
 class TapLaw(Protocol):
     """How positions of the tap changers turn into turns; NumPy and JAX alike."""
 
@@ -109,9 +110,10 @@ class TapLaw(Protocol):
 class StepLaw:
     """Tap changers of equal steps: turns = `neutral` + position * `step`, in units of the rated turns."""
 
-    neutral: Floats
-    step: Floats
-    default_position: Floats
+    neutral: Any
+    """[changer] Floats; device arrays where JAX holds them, as for the other columns."""
+    step: Any
+    default_position: Any
 
     def inner_voltage_ratio(self, positions: Any, xp: Any) -> Any:
         """See `TapLaw`."""
@@ -124,7 +126,8 @@ class ChangerLaw:
     """Tap changers of two-winding transformers, ratio changers and phase shifters; see `turns_ratio`."""
 
     model: TransformerModel
-    default_position: Floats
+    default_position: Any
+    """[changer] Floats; device arrays where JAX holds them."""
 
     def inner_voltage_ratio(self, positions: Any, xp: Any) -> Any:
         """See `TapLaw`."""

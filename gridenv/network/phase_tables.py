@@ -1,7 +1,7 @@
 """Three-phase unbalanced networks as tables: conductors, couplings and connections as a person would write them.
 
-A terminal is a bus and the conductors used there, written as digits: "123", "13", "2"; "0" is ground. So node "671.2" is
-conductor 2 of bus 671. Power into the network is positive everywhere, so a load has `p_kw < 0`.
+A terminal is a bus and the conductors used there, written as digits: "123", "13", "2"; "0" is ground. So node "671.2"
+is conductor 2 of bus 671. Power into the network is positive everywhere, so a load has `p_kw < 0`.
 """
 
 # ruff: noqa: RUF009 - the column helpers return dataclasses.field
@@ -76,7 +76,7 @@ class PhaseTransformerTable(Table):
     i_magnetising: Floats = float_column(0.0)
     """Magnetising current, share of the rated current of winding 1."""
     stray_share: Floats = float_column(0.0)
-    """Stray capacitance to ground of every terminal, as reactive share of the rating: keeps an ungrounded side from
+    """Reactance to ground at every end of a winding, as reactive share of the rating: keeps an ungrounded side from
     floating. OpenDSS calls 1e-6 of this `ppm_antifloat`."""
     lag_30: Bools = bool_column()
     """Delta-wye units: whether the low-voltage side lags the high-voltage side by 30 degrees (ANSI) or leads."""
@@ -193,7 +193,8 @@ class PhaseInjectionTable(Table):
     """P = p_kw (V / v_kv)^exponent_p: 0 constant power, 1 constant current, 2 constant impedance."""
     exponent_q: Floats = float_column(0.0)
     v_min_pu: Floats = float_column(0.0)
-    """Below it (share of `v_kv`) the current falls in proportion to its distance from `v_low_pu`; 0 = no such rule."""
+    """Below it (share of `v_kv`) the current falls in proportion to its distance from `v_low_pu`; 0 = no such rule. There
+    a constant-current load starts from its current at the limit, and any other from its power."""
     v_max_pu: Floats = float_column(float("inf"))
     """Above it the element is a constant impedance; infinite = no such rule."""
     v_low_pu: Floats = float_column(0.0)

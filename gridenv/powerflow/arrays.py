@@ -56,7 +56,7 @@ class FlowArrays:
     line_r: Float[Array, "line phase phase"]
     transformer_rating: Float[Array, "transformer terminal"]
     """Rated current, pu; infinite at absent terminals."""
-    line_nodes: Int[Array, "line terminal"]
+    line_nodes: Int[Array, "line line_terminal"]
     """Named node of each terminal; absent ones point at one past the last."""
     transformer_nodes: Int[Array, "transformer terminal"]
     tap_law: Any
@@ -198,11 +198,11 @@ def _law(loads: LoadSlots, laid_out: Any, droop: HostDroop | None) -> LoadLaw:
         exponents = (np.zeros(len(loads.member)), np.zeros(len(loads.member)))
     names = ("exponent_p", "exponent_q", "v_rated", "v_min", "v_max", "v_low")
     columns = dict(zip(names, (*exponents, *limits), strict=True))
-    if loads.has_limits:
-        columns["v_rated"] = loads.v_rated
     law = {name: None if value is None else laid_out(value) for name, value in columns.items()}
-    if law["v_rated"] is not None:
+    if loads.has_limits:
+        # Fillings of the layout and slots of other kinds come with zeros, which are no limits.
         law["v_rated"] = jnp.where(law["v_rated"] == 0.0, 1.0, law["v_rated"])
+        law["v_max"] = jnp.where(law["v_max"] == 0.0, jnp.inf, law["v_max"])
     return LoadLaw(**law, droop=None if droop is None else _droop(droop, laid_out))
 
 

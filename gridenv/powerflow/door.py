@@ -1,7 +1,6 @@
 """`PowerFlow`: the one door to the solvers."""
 
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from typing import Any
 
 import jax
@@ -12,8 +11,10 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from gridenv.core.errors import ActionError, ConfigError, raise_collected
 from gridenv.network import compile_network
+from gridenv.network.phase_tables import PhaseNetworkSpec
 from gridenv.powerflow import flows, solver
 from gridenv.powerflow.arrays import CAPACITORS, LINES, SWITCHES, TAPS, FlowArrays, flow_arrays
+from gridenv.powerflow.controls import Controls, control_arrays, solve_controlled
 from gridenv.powerflow.inputs import as_spec, check_settings, dtype_name, equipment_problems, power_problems
 from gridenv.powerflow.solution import Solution
 from gridenv.powerflow.solver import Equipment
@@ -71,6 +72,7 @@ class PowerFlow:
         few = len(self.network.load_slots) <= DENSE_SLOTS
         self.method = ("dense" if few else "sparse") if method == "auto" else method
         self._is_dense = self.method == "dense" or (self.method == "newton" and few)
+        self._control_arrays: Controls | None = None
         self._arrays: dict[frozenset[str], FlowArrays] = {}
         self.arrays = self.arrays_for()
 
@@ -153,6 +155,7 @@ class PowerFlow:
         line_x_scale: ArrayLike | None = None,
         z_share: ArrayLike | None = None,
         i_share: ArrayLike | None = None,
+        controls: bool = False,
         start: Solution | None = None,
     ) -> Solution:
         """Solve a batch of cases; also inside jit, vmap and grad.
@@ -170,6 +173,8 @@ class PowerFlow:
             line_x_scale: factors of the lines' series reactance [*batch, n_line].
             z_share: share of each injection's power that is constant impedance [*batch, n_injection].
             i_share: share that is constant current; both for injections given as constant power.
+            controls: let the network's regulators and capacitor controls act, from the positions given or built, until
+                none wants to; the solution's `taps`, `capacitors` and `settled` say what came of it.
             start: a solution to start from (same batch), such as the last time step's.
 
         Returns:
@@ -189,7 +194,9 @@ class PowerFlow:
             "i_share": i_share,
         }
         given = {name: value for name, value in given.items() if value is not None}
-        self._check(p_kw, q_kvar, given, start)
+        self._check(p_kw, q_kvar, given, start, self._control_problems() if controls else [])
+        if controls:
+            given = {"taps": self.default_taps, "capacitors": self.default_capacitors} | given
         wanted = {
             TAPS: "taps" in given,
             SWITCHES: "switches" in given,
@@ -200,18 +207,35 @@ class PowerFlow:
         with self.precision():
             injections = tuple(self._cast(value) for value in (p_kw, q_kvar))
             equipment = Equipment(**{name: self._cast(value) for name, value in given.items()})
-            solved = _solve(
-                arrays,
-                *injections,
-                None if start is None else start.slot_current,
-                equipment,
-                tolerance_pu=self.tolerance_pu,
-                max_iterations=self.max_iterations,
-                newton_only=self.method == "newton",
-            )
-            return Solution(self, arrays.features, *solved, *injections, equipment)
+            first = None if start is None else _seen_at_start(arrays, start.slot_current, equipment)
+            settings = {
+                "tolerance_pu": self.tolerance_pu,
+                "max_iterations": self.max_iterations,
+                "newton_only": self.method == "newton",
+            }
+            if not controls:
+                solution = solver.solve(arrays, *injections, first, equipment, **settings)
+                return Solution(self, arrays.features, solution, *injections, equipment)
+            found = solve_controlled(arrays, self._controls(arrays), *injections, first, equipment, **settings)
+            return Solution(self, arrays.features, found.solution, *injections, found.equipment, found.settled)
 
-    def _check(self, p_kw: ArrayLike, q_kvar: ArrayLike, given: dict[str, Any], start: Solution | None) -> None:
+    def _controls(self, arrays: FlowArrays) -> Controls:
+        if self._control_arrays is None:
+            with jax.ensure_compile_time_eval():
+                self._control_arrays = control_arrays(self.spec, self.network, arrays)
+        return self._control_arrays
+
+    def _control_problems(self) -> list[str]:
+        if isinstance(self.spec, PhaseNetworkSpec):
+            return []
+        return [
+            f"power flow: controls = True for the balanced network '{self.network.name}', which has no regulator or "
+            "capacitor controls; allowed: three-phase networks; give the positions as taps="
+        ]
+
+    def _check(
+        self, p_kw: ArrayLike, q_kvar: ArrayLike, given: dict[str, Any], start: Solution | None, others: list[str]
+    ) -> None:
         names = self.network.injection_names
         members = {
             "taps": self.tap_names,
@@ -230,7 +254,7 @@ class PowerFlow:
                 "power flow: line_r_scale and line_x_scale together with switches are not supported; allowed: one or the "
                 "other; change the lines of the network instead"
             )
-        raise_collected([*problems, *self._start_problems(start)], ActionError)
+        raise_collected([*problems, *others, *self._start_problems(start)], ActionError)
         self._refuse_narrow_tracers(p_kw, q_kvar, *given.values())
 
     def _start_problems(self, start: Solution | None) -> list[str]:
@@ -258,32 +282,7 @@ class PowerFlow:
         return value.astype(self.dtype) if isinstance(value, Array) else np.asarray(value, self.dtype)
 
 
-@partial(jax.jit, static_argnames=("tolerance_pu", "max_iterations", "newton_only"))
-def _solve(
-    arrays: FlowArrays,
-    p_kw: Array,
-    q_kvar: Array,
-    start: Array | None,
-    equipment: Equipment,
-    *,
-    tolerance_pu: float,
-    max_iterations: int,
-    newton_only: bool,
-) -> tuple[Array, Array, Array, Array]:
-    """Voltages, what acts in the slots, convergence and iterations in one compiled call."""
-    solution = solver.solve(
-        arrays,
-        p_kw,
-        q_kvar,
-        None if start is None else _seen_at_start(arrays, start, equipment),
-        equipment,
-        tolerance_pu=tolerance_pu,
-        max_iterations=max_iterations,
-        newton_only=newton_only,
-    )
-    return solution.v_pu, solution.slot_current, solution.converged, solution.iterations
-
-
+@jax.jit
 def _seen_at_start(arrays: FlowArrays, start: Array, equipment: Equipment) -> Array:
     """What the slots see when what acted in those of the loads acts again; in the others, which may differ, nothing."""
     n_load, n_slot, n_start = arrays.member.shape[0], arrays.n_slot, start.shape[-1] // 2

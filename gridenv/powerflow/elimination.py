@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from jax import Array, lax
 from jax import numpy as jnp
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 from gridenv.core.pytree import pytree, static
 
@@ -185,7 +185,7 @@ class Elimination:
         """Inverse of `laid_out`, for [Re, Im]."""
         return values.T
 
-    def rows(self, flags: Float[Array, " sample"]) -> Float[Array, "one sample"]:
+    def rows(self, flags: Shaped[Array, " sample"]) -> Shaped[Array, "one sample"]:
         """A value a sample, to multiply with the layout."""
         return flags[None, :]
 

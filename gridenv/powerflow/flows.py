@@ -154,6 +154,20 @@ def transformer_loading(
     return jnp.max(current.reshape(*current.shape[:-1], *rating.shape) / rating, axis=-1, initial=0)
 
 
+def transformer_current(
+    flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]
+) -> Complex[Array, "*batch transformer_times_terminal"]:
+    """Current into every terminal of every transformer, pu of its node."""
+    return _complex(_evaluate(flow, flow.operator.transformers, slot_current))
+
+
+def line_terminal_current(
+    flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]
+) -> Complex[Array, "*batch line_times_terminal"]:
+    """Current into the lines at all terminals that are computed, see `FlowArrays.one_end`; pu."""
+    return _complex(_evaluate(flow, flow.operator.lines, slot_current))
+
+
 @jax.jit
 def source_power(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -> SourcePower:
     """Power from the upstream grid at the terminals of the sources; injections at a source's own bus are served there."""

@@ -88,25 +88,26 @@ def _power_at(law: LoadLaw, power: Power, squared: Array) -> tuple[Array, Array]
 def _out_of_range(law: LoadLaw, p: Array, q: Array, squared: Array) -> tuple[Array, Array]:
     """Constant impedance above `v_max` and below `v_low`, a current linear in the voltage between `v_low` and `v_min`.
 
+    At the limits a constant-current load holds its current, any other its power.
+
     Source: OpenDSS technical note "Load models", rule for models 1, 4 and 5 outside of Vminpu..Vmaxpu.
     """
+    assert law.exponent_p is not None
+    assert law.exponent_q is not None
     assert law.v_min is not None
     assert law.v_max is not None
     assert law.v_low is not None
     assert law.v_rated is not None
     v = jnp.sqrt(squared) / law.v_rated
-    return tuple(  # type: ignore[return-value]
-        _one_out_of_range(s, exponent, v, law.v_min, law.v_max, law.v_low)
-        for s, exponent in ((p, law.exponent_p), (q, law.exponent_q))
-    )
+    held = jnp.where((law.exponent_p == 1.0) & (law.exponent_q == 1.0), -1.0, -2.0)
+    above = v**2 * law.v_max**held
+    at_min = jnp.where(law.v_min > 0.0, law.v_min, 1.0) ** (held + 1.0)
+    slope = (at_min - law.v_low) / jnp.where(law.v_min > law.v_low, law.v_min - law.v_low, 1.0)
+    between = v * (law.v_low + slope * (v - law.v_low))
+    share = jnp.where(v > law.v_max, above, jnp.where(v < law.v_low, v**2, between))
+    inside = (v >= law.v_min) & (v <= law.v_max)
 
+    def bounded(s: Array, exponent: Array) -> Array:
+        return jnp.where(inside, s, s / v**exponent * share)
 
-def _one_out_of_range(s: Array, exponent: Array | None, v: Array, v_min: Array, v_max: Array, v_low: Array) -> Array:
-    e = 0.0 if exponent is None else exponent
-    rated = s / v**e
-    above = rated * v**2 / v_max ** jnp.where(jnp.isfinite(v_max), 2.0 - e, 0.0)
-    at_min = v_min ** (e - 1.0)
-    slope = (at_min - v_low) / jnp.maximum(v_min - v_low, 1e-6)
-    between = rated * v * (v_low + slope * (v - v_low))
-    s = jnp.where(v > v_max, above, jnp.where(v < v_min, between, s))
-    return jnp.where((v < v_low) & (v_min > 0.0), rated * v**2, s)
+    return bounded(p, law.exponent_p), bounded(q, law.exponent_q)

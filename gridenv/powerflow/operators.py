@@ -16,7 +16,7 @@ from typing import Any
 
 from jax import Array
 from jax import numpy as jnp
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
 from gridenv.core.pytree import pytree, static
 
@@ -84,7 +84,7 @@ class Dense:
         """Inverse of `laid_out`, for [Re, Im]."""
         return values
 
-    def rows(self, flags: Float[Array, " sample"]) -> Float[Array, "sample one"]:
+    def rows(self, flags: Shaped[Array, " sample"]) -> Shaped[Array, "sample one"]:
         """A value a sample, to multiply with the layout."""
         return flags[:, None]
 
@@ -130,7 +130,7 @@ class Blocks:
         """Inverse of `laid_out`, for [Re, Im]."""
         return _gathered(values, self.slots)
 
-    def rows(self, flags: Float[Array, " sample"]) -> Float[Array, "one one sample"]:
+    def rows(self, flags: Shaped[Array, " sample"]) -> Shaped[Array, "one one sample"]:
         """A value a sample, to multiply with the layout."""
         return flags[None, None, :]
 

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Any
 import jax
 from jax import Array
 from jax import numpy as jnp
-from jaxtyping import Bool, Complex, Float, Int
+from jaxtyping import Bool, Float
 
 from gridenv.powerflow import flows
-from gridenv.powerflow.solver import Equipment
+from gridenv.powerflow.solver import Equipment, FlowSolution
 
 if TYPE_CHECKING:
     from gridenv.powerflow.door import PowerFlow
+
+
+_LEAVES = ("v_pu", "slot_current", "converged", "iterations", "p_kw", "q_kvar", "equipment", "settled")
 
 
 @jax.tree_util.register_pytree_node_class
@@ -28,55 +31,51 @@ class Solution:
         p_kw: the active injections that were solved for [*batch, injection].
         q_kvar: the reactive ones.
         equipment: states of the equipment that were solved for.
+        settled: whether the controls came to rest [*batch]; None where they were not asked to act.
     """
-
-    _LEAVES = (
-        "v_pu",
-        "slot_current",
-        "converged",
-        "iterations",
-        "p_kw",
-        "q_kvar",
-        "equipment",
-    )
 
     def __init__(
         self,
         power_flow: "PowerFlow",
         features: tuple[str, ...],
-        v_pu: Complex[Array, "*batch node"],
-        slot_current: Float[Array, "*batch two_slot"],
-        converged: Bool[Array, "*batch"],
-        iterations: Int[Array, "*batch"],
+        solution: FlowSolution,
         p_kw: Any,
         q_kvar: Any,
         equipment: Equipment,
+        settled: Bool[Array, "*batch"] | None = None,
     ) -> None:
         self.power_flow = power_flow
         self.features = features
-        leaves = (v_pu, slot_current, converged, iterations, p_kw, q_kvar, equipment)
-        vars(self).update(zip(self._LEAVES, leaves, strict=True))
-
-    if TYPE_CHECKING:
-        v_pu: Complex[Array, "*batch node"]
-        slot_current: Float[Array, "*batch two_slot"]
-        converged: Bool[Array, "*batch"]
-        iterations: Int[Array, "*batch"]
-        p_kw: Any
-        q_kvar: Any
-        equipment: Equipment
+        self.v_pu = solution.v_pu
+        self.slot_current = solution.slot_current
+        self.converged = solution.converged
+        self.iterations = solution.iterations
+        self.p_kw = p_kw
+        self.q_kvar = q_kvar
+        self.equipment = equipment
+        self.settled = settled
 
     def tree_flatten(self) -> tuple[tuple[Any, ...], tuple["PowerFlow", tuple[str, ...]]]:
         """Leaves, and the power flow that they belong to."""
-        return tuple(getattr(self, name) for name in self._LEAVES), (self.power_flow, self.features)
+        return tuple(getattr(self, name) for name in _LEAVES), (self.power_flow, self.features)
 
     @classmethod
     def tree_unflatten(cls, owner: tuple["PowerFlow", tuple[str, ...]], leaves: tuple[Any, ...]) -> "Solution":
         """Inverse of `tree_flatten`."""
         solution = cls.__new__(cls)
         solution.power_flow, solution.features = owner
-        vars(solution).update(zip(cls._LEAVES, leaves, strict=True))
+        vars(solution).update(zip(_LEAVES, leaves, strict=True))
         return solution
+
+    @property
+    def taps(self) -> Float[Array, "*batch changer"]:
+        """Positions of the tap changers."""
+        return self._state(self.equipment.taps, self.power_flow.default_taps)
+
+    @property
+    def capacitors(self) -> Float[Array, "*batch bank"]:
+        """States of the capacitor banks, 1 = closed."""
+        return self._state(self.equipment.capacitors, self.power_flow.default_capacitors)
 
     @property
     def residual_pu(self) -> Float[Array, "*batch"]:
@@ -135,6 +134,10 @@ class Solution:
     def voltage_unbalance(self) -> Float[Array, "*batch bus"]:
         """Negative over positive sequence voltage at `pf.three_phase_buses`."""
         return self._derive(flows.voltage_unbalance, self.power_flow.three_phase_nodes)
+
+    def _state(self, given: Any, built: Any) -> Any:
+        values = built.astype(self.power_flow.dtype) if given is None else given
+        return jnp.broadcast_to(values, (*self.converged.shape, values.shape[-1]))
 
     def _derive(self, quantity: Callable[..., Any], *others: Any) -> Any:
         power_flow = self.power_flow

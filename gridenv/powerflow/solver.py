@@ -22,20 +22,24 @@ from gridenv.powerflow.topology import Topology, realised
 
 @pytree
 class Equipment:
-    """What can change besides the injections; None = as the network has it. Leading axes broadcast with the batch."""
+    """What can change besides the injections; None = as the network has it. Leading axes broadcast with the batch.
 
-    taps: Float[Array, "*batch changer"] | None = None
-    """Positions of the tap changers."""
-    capacitors: Float[Array, "*batch bank"] | None = None
-    """1 = closed, 0 = open."""
-    switches: Float[Array, "*batch switch"] | None = None
-    """1 = closed, 0 = open."""
-    line_r_scale: Float[Array, "*batch line"] | None = None
-    """Factors of the lines' series resistance."""
-    line_x_scale: Float[Array, "*batch line"] | None = None
-    z_share: Float[Array, "*batch injection"] | None = None
-    """Share of each injection's power that is constant impedance, and constant current; the rest stays as it is."""
-    i_share: Float[Array, "*batch injection"] | None = None
+    Arrays of the host or of a device: they are handed to `solve` as they come.
+    """
+
+    taps: Any = None
+    """[*batch, changer] positions of the tap changers."""
+    capacitors: Any = None
+    """[*batch, bank] 1 = closed, 0 = open."""
+    switches: Any = None
+    """[*batch, switch] 1 = closed, 0 = open."""
+    line_r_scale: Any = None
+    """[*batch, line] factors of the lines' series resistance."""
+    line_x_scale: Any = None
+    z_share: Any = None
+    """[*batch, injection] share of each injection's power that is constant impedance."""
+    i_share: Any = None
+    """Share that is constant current; the rest stays as it is."""
 
 
 AS_BUILT = Equipment()
