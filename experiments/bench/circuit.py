@@ -139,7 +139,7 @@ class Circuit:
         return named
 
     def other_voltage(self, named: Complex) -> Complex:
-        """[sample, other] from [sample, named node]; of nodes without a name those that follow from the others."""
+        """[sample, other] from [sample, named node]: every node that is no source has a name."""
         name = np.full(self.n_node, -1)
         has_node = self.name_to_node >= 0
         name[self.name_to_node[has_node]] = np.flatnonzero(has_node)

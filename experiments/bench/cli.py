@@ -133,6 +133,19 @@ def table(files: Annotated[list[Path], typer.Argument(metavar="FILE...", show_de
     typer.echo(markdown([row for file in files for row in read_rows(file)]))
 
 
+@app.command()
+def plot(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where the pictures go.")] = Path("docs/images"),
+) -> None:
+    """Draw the time of a solve over the size of the network and over the batch, from --json files."""
+    from experiments.bench.plots import draw
+    from experiments.bench.rows import read_rows
+
+    for path in draw([row for file in files for row in read_rows(file)], out):
+        typer.echo(path)
+
+
 def _give(rows: "Sequence[Row]", json: Path | None) -> None:
     from experiments.bench.rows import write_rows
     from experiments.bench.tables import show

@@ -186,7 +186,7 @@ def _inputs(one: Contestant, samples: dict[str, Samples]) -> dict[str, Any] | No
     """Samples of a contestant; None where it does not take part."""
     entry: Entry = one.about
     chosen = samples.get(entry.samples)
-    if chosen is None or len(chosen) > (entry.engine.max_batch or len(chosen)):
+    if chosen is None or not entry.engine.takes(len(chosen)):
         return None
     return {"samples": chosen}
 
@@ -224,6 +224,7 @@ def _hard_batch(plan: Plan) -> int:
 def _n_measurements(plan: Plan, engines: Sequence[Engine]) -> int:
     count = 0
     for engine in engines:
-        batches = [b for b in plan.batches if b <= (engine.max_batch or b)]
-        count += len(batches) * (len(plan.threads) if engine.threaded else 1) + _takes_hard(engine)
+        count += sum(map(engine.takes, plan.batches)) * (len(plan.threads) if engine.threaded else 1) + _takes_hard(
+            engine
+        )
     return count * plan.runs

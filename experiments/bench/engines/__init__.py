@@ -18,6 +18,8 @@ OWN = "gridenv"
 _LARGEST_DENSE = 7000
 """Nodes for which a dense complex matrix and its making stay below 4 GB."""
 _SMALLEST_SPARSE = 1000
+_NO_REPETITION = 2
+"""Smallest batch of engines that start from their last solution: with one sample that would be the same."""
 _ONE_BY_ONE = 64
 """Largest batch of engines that solve one sample after the other: larger ones take as long for each."""
 
@@ -53,10 +55,16 @@ class Engine:
     """Larger circuits are left out: they would take more than 4 GB."""
     threaded: bool = True
     """Whether more than one thread is of use to it."""
+    min_batch: int = 1
+    """Smaller batches are not measured."""
     max_batch: int | None = None
     """Larger batches are not measured: it solves one sample at a time."""
     needs_spec: bool = False
     """Whether it is given the tables of the network, too."""
+
+    def takes(self, batch: int) -> bool:
+        """Whether it is measured with a batch of this size."""
+        return self.min_batch <= batch and (self.max_batch is None or batch <= self.max_batch)
 
     def why_not(self, circuit: Circuit) -> str | None:
         """Why it does not solve a circuit, worth a remark or empty; None if it does."""
@@ -127,6 +135,7 @@ ENGINES: tuple[Engine, ...] = (
         dtype="float64",
         kinds=(BALANCED, THREE_PHASE, TWIN),
         threaded=False,
+        min_batch=_NO_REPETITION,
         max_batch=_ONE_BY_ONE,
     ),
     Engine(
