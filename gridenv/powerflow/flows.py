@@ -129,7 +129,7 @@ def residual_pu(
 
 
 @jax.jit
-def line_current_a(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -> Float[Array, "*batch line"]:
+def line_current_a(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -> Float[Array, "..."]:
     """Current of every line in A, the larger of its two ends; three-phase: of every conductor [*batch, line, 3]."""
     current = magnitude(_evaluate(flow, flow.operator.lines, slot_current))
     ends = current.reshape(*current.shape[:-1], flow.line_r.shape[0], 1 if flow.one_end else 2, flow.n_phase)
@@ -138,7 +138,7 @@ def line_current_a(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot
 
 
 @jax.jit
-def line_loading(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -> Float[Array, "*batch line"]:
+def line_loading(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -> Float[Array, "..."]:
     """Current of every line (and conductor) as a share of its rating; 0 where no rating is known."""
     share = 1.0 / flow.line_i_max_a
     return line_current_a(flow, slot_current) * (share if flow.n_phase == 1 else share[:, None])
