@@ -122,11 +122,11 @@ class Blocks:
         """A quantity of all samples as [Re, Im]."""
         return _gathered(self._combine(quantity, x), quantity)
 
-    def laid_out(self, values: Float[Array, "sample slot"]) -> Float[Array, "block slot sample"]:
+    def laid_out(self, values: Float[Array, "sample slot"]) -> Float[Array, "block place sample"]:
         """Values of the slots in the layout; fillings are zero."""
         return jnp.pad(values.T, ((0, 1), (0, 0)))[self.slot_place]
 
-    def collected(self, values: Float[Array, "block two_slot sample"]) -> Float[Array, "sample two_slot"]:
+    def collected(self, values: Float[Array, "block two_place sample"]) -> Float[Array, "sample two_slot"]:
         """Inverse of `laid_out`, for [Re, Im]."""
         return _gathered(values, self.slots)
 
