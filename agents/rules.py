@@ -101,7 +101,7 @@ def equilibrium(
 def _step_matrix(model: GridModel, curve: VoltVarCurve) -> Float[Array, "unit unit"]:
     """Transpose of (1 + D X)^-1, D in kvar per pu and X in pu per kvar."""
     unit = jnp.arange(model.pv.bus.shape[0])
-    zero = jnp.zeros(model.flow.served.shape, model.flow.dtype)
+    zero = jnp.zeros(model.flow.in_service.shape, model.flow.dtype)
     first_pv = zero.shape[0] - unit.shape[0]
 
     def v_of(q_kvar: Array) -> Array:

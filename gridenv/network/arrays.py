@@ -43,7 +43,7 @@ class LoadSlots:
     member: Ints
     """[slot, k] injections that act there; filled up with the number of injections."""
     weight_p: Floats
-    """[order, slot, k] share of each one's active power in pu: of constant power, current and impedance (order 0..2)."""
+    """[order, slot, k] share of each one's active power, pu; order 0 constant power, 1 current, 2 impedance."""
     weight_q: Floats
     exponent_p: Floats
     """[slot] further exponent of the voltage, for those that are none of the three."""
@@ -82,7 +82,7 @@ class Network:
     row: Ints
     """[node] row in `y_node` of the electrical node; -1 for fixed and de-energised nodes."""
     y_full: csr_array
-    """[node, node] admittance with lines, transformers, shunts and source impedances; rows of aliased nodes are empty."""
+    """[node, node] admittance with lines, transformers, shunts and source impedances; aliased nodes have empty rows."""
     y_node: csc_array
     """[row, row] its part that has to be solved."""
     w: Complex

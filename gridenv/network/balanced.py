@@ -173,5 +173,3 @@ def _switchable(spec: NetworkSpec) -> Switchable:
         node_a=np.concatenate([np.array([row[b] for b in spec.switches.bus_a], dtype=np.int64), none]),
         node_b=np.concatenate([np.array([row[b] for b in spec.switches.bus_b], dtype=np.int64), none]),
     )
-
-

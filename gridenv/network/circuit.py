@@ -78,8 +78,8 @@ class TapWindings:
     """Windings whose turns can change while the network runs; a ganged changer has one row for each of its phases.
 
     With `v_w = terminals . v` the winding's voltage and `i_w = measure . v` the current into it, both at the tap that
-    the circuit was built with, another tap multiplies the voltage that the inner winding sees by `1 + d` and the current
-    at the terminals by `conj(1 + d)`, with `1 + d` = present turns over new turns. Terminals are those of the
+    the circuit was built with, another tap multiplies the voltage that the inner winding sees by `1 + d` and the
+    current at the terminals by `conj(1 + d)`, with `1 + d` = present turns over new turns. Terminals are those of the
     transformer.
     """
 

@@ -10,6 +10,7 @@ from gridenv.core.errors import NetworkError
 from gridenv.network.arrays import Network
 from gridenv.network.balanced import S_BASE_KVA, balanced_circuit
 from gridenv.network.circuit import Circuit, Complex, Elements, Ints
+from gridenv.network.phase_circuit import phase_circuit
 from gridenv.network.phase_tables import PhaseNetworkSpec
 from gridenv.network.slots import at_node, make_slots
 from gridenv.network.spec import Bools, NetworkSpec
@@ -20,9 +21,7 @@ __all__ = ["S_BASE_KVA", "AnyNetworkSpec", "Network", "compile_network", "networ
 AnyNetworkSpec = NetworkSpec | PhaseNetworkSpec
 
 
-def compile_network(
-    spec: AnyNetworkSpec, *, allow_islands: bool = False, apart: Collection[str] = ()
-) -> Network:
+def compile_network(spec: AnyNetworkSpec, *, allow_islands: bool = False, apart: Collection[str] = ()) -> Network:
     """Check a network and turn it into arrays.
 
     Args:
@@ -51,10 +50,6 @@ def network_circuit(spec: AnyNetworkSpec, *, allow_islands: bool = False) -> Cir
     if isinstance(spec, NetworkSpec):
         validate(spec, allow_islands=allow_islands)
         return balanced_circuit(spec)
-    from gridenv.network.phase_circuit import phase_circuit
-    from gridenv.network.phase_validate import validate_phases
-
-    validate_phases(spec)
     return phase_circuit(spec)
 
 

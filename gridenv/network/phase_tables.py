@@ -193,8 +193,8 @@ class PhaseInjectionTable(Table):
     """P = p_kw (V / v_kv)^exponent_p: 0 constant power, 1 constant current, 2 constant impedance."""
     exponent_q: Floats = float_column(0.0)
     v_min_pu: Floats = float_column(0.0)
-    """Below it (share of `v_kv`) the current falls in proportion to its distance from `v_low_pu`; 0 = no such rule. There
-    a constant-current load starts from its current at the limit, and any other from its power."""
+    """Below it (share of `v_kv`) the current falls in proportion to the distance from `v_low_pu`; 0 = no such rule.
+    There a constant-current load starts from its current at the limit, and any other from its power."""
     v_max_pu: Floats = float_column(float("inf"))
     """Above it the element is a constant impedance; infinite = no such rule."""
     v_low_pu: Floats = float_column(0.0)

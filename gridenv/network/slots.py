@@ -1,9 +1,9 @@
 """The slots of a network: where loads, tap changers, switched capacitors and changed line impedances act.
 
-A tap changer whose turns differ from the default ones is the default transformer with a series voltage `x_a = d y_a` in
-its winding, `y_a` the winding's voltage, and a shunt current `x_b = conj(d) y_b`, `y_b` the winding's current. A line of
-other impedance is the given line with the series voltage `(s_r - 1) R i + (s_x - 1) jX i`. So both are laws of one slot
-each, as a load is, and the network itself never changes.
+A tap changer whose turns differ from the default ones is the default transformer with a series voltage `x_a = d y_a`
+in its winding, `y_a` the winding's voltage, and a shunt current `x_b = conj(d) y_b`, `y_b` the winding's current. A
+line of other impedance is the given line with the series voltage `(s_r - 1) R i + (s_x - 1) jX i`. So both are laws of
+one slot each, as a load is, and the network itself never changes.
 
 Source: compensation method, ideal transformer as a pair of controlled sources; O. Alsac, B. Stott and W. F. Tinney,
 "Sparsity-oriented compensation methods for modified network solutions", IEEE Trans. PAS 102(5), 1983.

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -15,11 +14,10 @@ from gridenv.core.pytree import pytree, static
 from gridenv.network.arrays import LoadSlots, Network
 from gridenv.network.circuit import ChangerLaw, Ints, StepLaw
 from gridenv.network.transformer import TransformerModel
-from gridenv.powerflow.droop import DroopCurves
-from gridenv.powerflow.elimination import Elimination
+from gridenv.powerflow.droop import DroopCurves, HostDroop
 from gridenv.powerflow.host import Quantities, Reduced, has_charging, reduce_network
 from gridenv.powerflow.law import LoadLaw
-from gridenv.powerflow.operators import BlockMap, Blocks, Dense, DenseMap, Operator
+from gridenv.powerflow.operators import BlockMap, Blocks, Dense, DenseMap
 from gridenv.powerflow.partition import Cuts, cut_network
 from gridenv.powerflow.topology import Topology, topology_arrays
 
@@ -37,7 +35,8 @@ FEATURES = (TAPS, CAPACITORS, LINES, SWITCHES)
 class FlowArrays:
     """Constants of one network; shared by every sample of a batch, never batched."""
 
-    operator: Operator | Topology | Elimination
+    operator: Any
+    """`Dense` or `Blocks`; where switches are data a `Topology`, of which `realised_flow` makes an `Elimination`."""
     law: LoadLaw
     member: Int[Array, "slot k"]
     """Injections that act in each load slot, in the order of the network; filled up with their number."""
@@ -46,8 +45,8 @@ class FlowArrays:
     weight_q: Float[Array, "order slot k"]
     is_load: Float[Array, "*layout"] | None
     """1 for load slots, 0 for the others, in the layout; None where there are no others."""
-    served: Float[Array, " injection"]
-    """1 for injections in service at energised nodes, else 0."""
+    in_service: Float[Array, " injection"]
+    """1 for injections in service, else 0."""
     fixed_voltage: Float[Array, " two_fixed"]
     line_i_base_a: Float[Array, " line"]
     line_i_max_a: Float[Array, " line"]
@@ -98,19 +97,6 @@ class FlowArrays:
         return np.dtype(self.fixed_voltage.dtype)
 
 
-@dataclass(frozen=True)
-class HostDroop:
-    """Curves of the load slots, NumPy [point, slot] and [slot]; see `DroopCurves`."""
-
-    v_var: Any
-    q: Any
-    v_watt: Any
-    p_limit: Any
-    v_rated: Any
-    s_max: Any
-    active: Any
-
-
 def chosen_slots(network: Network, features: Collection[str]) -> Ints:
     """Numbers of the load slots and of those of the features."""
     ranges = {TAPS: network.tap_slots, CAPACITORS: network.capacitor_slots, LINES: network.line_slots}
@@ -129,7 +115,7 @@ def flow_arrays(
     Call it inside `jax.enable_x64()` when `dtype` is float64.
     """
     chosen = chosen_slots(network, features)
-    operator: Operator | Topology
+    operator: Any
     if SWITCHES in features:
         operator = topology_arrays(network, chosen, dtype)
     elif dense:
@@ -155,7 +141,7 @@ def flow_arrays(
         weight_p=jnp.asarray(loads.weight_p[:order], dtype),
         weight_q=jnp.asarray(loads.weight_q[:order], dtype),
         is_load=laid_out(np.ones(n_load)) if n_other or isinstance(operator, Blocks) else None,
-        served=jnp.asarray(network.served, dtype),
+        in_service=jnp.asarray(circuit.loads.in_service, dtype),
         fixed_voltage=jnp.asarray(real_vector(circuit.fixed_v), dtype),
         line_i_base_a=jnp.asarray(circuit.line_i_base_a, dtype),
         line_i_max_a=jnp.asarray(circuit.line_i_max_a, dtype),
@@ -178,9 +164,12 @@ def flow_arrays(
 
 
 def _cast(value: Any, dtype: str) -> Array:
-    return jnp.asarray(value, {"b": "bool", "c": "complex128" if dtype == "float64" else "complex64"}.get(
-        np.asarray(value).dtype.kind, dtype
-    ))
+    return jnp.asarray(
+        value,
+        {"b": "bool", "c": "complex128" if dtype == "float64" else "complex64"}.get(
+            np.asarray(value).dtype.kind, dtype
+        ),
+    )
 
 
 def _parts(z: Any) -> tuple[Any, Any]:
@@ -198,7 +187,7 @@ def _law(loads: LoadSlots, laid_out: Any, droop: HostDroop | None) -> LoadLaw:
         exponents = (np.zeros(len(loads.member)), np.zeros(len(loads.member)))
     names = ("exponent_p", "exponent_q", "v_rated", "v_min", "v_max", "v_low")
     columns = dict(zip(names, (*exponents, *limits), strict=True))
-    law = {name: None if value is None else laid_out(value) for name, value in columns.items()}
+    law: dict[str, Any] = {name: None if value is None else laid_out(value) for name, value in columns.items()}
     if loads.has_limits:
         # Fillings of the layout and slots of other kinds come with zeros, which are no limits.
         law["v_rated"] = jnp.where(law["v_rated"] == 0.0, 1.0, law["v_rated"])
@@ -227,7 +216,8 @@ def _dense(reduced: Reduced, dtype: str) -> Dense:
         base, matrix = part
         return DenseMap(base=jnp.asarray(real_vector(base), dtype), matrix=jnp.asarray(real_rows(matrix), dtype))
 
-    return Dense(**{name: as_map(getattr(reduced, name)) for name in Quantities.NAMES})
+    maps: dict[str, Any] = {name: as_map(getattr(reduced, name)) for name in Quantities.NAMES}
+    return Dense(**maps)
 
 
 def _blocks(cuts: Cuts, dtype: str) -> Blocks:
@@ -245,8 +235,9 @@ def _blocks(cuts: Cuts, dtype: str) -> Blocks:
 
     n_node, n_block, n_cut = cuts.to_cuts.shape
     real = real_matrix(np.transpose(cuts.to_cuts, (1, 0, 2)))
+    maps: dict[str, Any] = {name: as_map(name) for name in Quantities.NAMES}
     return Blocks(
-        **{name: as_map(name) for name in Quantities.NAMES},
+        **maps,
         into_cuts=jnp.asarray(real_matrix(cuts.into_cuts), dtype),
         to_cuts=jnp.asarray(np.transpose(real, (1, 0, 2)).reshape(2 * n_node, 2 * n_block * n_cut), dtype),
         cut_place=jnp.asarray(np.concatenate([cuts.cut_place, cuts.cut_place + n_node], -1), "int32"),
@@ -261,7 +252,7 @@ def real_matrix(z: Any) -> np.ndarray:
 
 
 def real_rows(z: Any) -> np.ndarray:
-    """The real matrices that multiply `[Re a, Im a]` as `z` multiplies `a`: [..., n, m] complex -> [..., 2m, 2n] real."""
+    """The real matrices for row vectors `[Re a, Im a]`: [..., n, m] complex -> [..., 2m, 2n] real."""
     return np.swapaxes(real_matrix(z), -1, -2)
 
 

@@ -118,7 +118,7 @@ def solve_controlled(
 
     Differentiable at the positions found: they do not move with a small change of the inputs.
     """
-    batch = jnp.broadcast_shapes(p_kw.shape[:-1], *(a.shape[:-1] for a in jax.tree.leaves(equipment)))
+    batch = solver.batch_shape(p_kw, q_kvar, equipment)
     run = partial(solver.solve, tolerance_pu=tolerance_pu, max_iterations=max_iterations, newton_only=newton_only)
 
     def with_states(taps: Array, capacitors: Array) -> Equipment:
@@ -153,9 +153,7 @@ def solve_controlled(
     return Controlled(solution, states, ~found.acting & solution.converged, found.rounds)
 
 
-def _act(
-    flow: FlowArrays, controls: Controls, solution: FlowSolution, states: Equipment
-) -> tuple[Array, Array, Array]:
+def _act(flow: FlowArrays, controls: Controls, solution: FlowSolution, states: Equipment) -> tuple[Array, Array, Array]:
     """Positions after one round, and which samples had a control that acted."""
     v = jnp.concatenate([solution.v_pu, jnp.zeros_like(solution.v_pu[..., :1])], axis=-1)
     move, wait_taps = _regulate(flow, controls.regulators, solution, v, states)
@@ -216,10 +214,7 @@ def control_arrays(spec: PhaseNetworkSpec, network: Network, flow: FlowArrays) -
 def _regulator_arrays(spec: PhaseNetworkSpec, network: Network, dtype: str) -> Regulators:
     circuit, table = network.circuit, spec.regulators
     use = np.flatnonzero(table.in_service)
-    windings = [
-        np.flatnonzero(circuit.taps.changer == r)[_phase_looked_at(circuit.taps.changer, r, table.monitored_phase[r])]
-        for r in use
-    ]
+    windings = [_winding_looked_at(circuit.taps.changer, int(r), int(table.monitored_phase[r])) for r in use]
     w = np.array(windings, dtype=np.int64)
     ends = circuit.taps.terminals[w].real
     plus, minus = ends.argmax(axis=1) if len(w) else w, ends.argmin(axis=1) if len(w) else w
@@ -255,9 +250,10 @@ def _regulator_arrays(spec: PhaseNetworkSpec, network: Network, dtype: str) -> R
     )
 
 
-def _phase_looked_at(changer: np.ndarray, regulator: int, monitored: float) -> int:
+def _winding_looked_at(changer: np.ndarray, regulator: int, monitored: int) -> int:
     """Which of a changer's windings its control looks at."""
-    return min(int(monitored), int(np.sum(changer == regulator))) - 1
+    own = np.flatnonzero(changer == regulator)
+    return int(own[min(monitored, len(own)) - 1])
 
 
 def _rated_v(spec: PhaseNetworkSpec) -> np.ndarray:

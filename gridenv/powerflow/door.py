@@ -1,6 +1,8 @@
 """`PowerFlow`: the one door to the solvers."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -9,15 +11,17 @@ from jax import Array
 from jax import numpy as jnp
 from numpy.typing import ArrayLike, DTypeLike
 
-from gridenv.core.errors import ActionError, ConfigError, raise_collected
+from gridenv.core.errors import ActionError, ConfigError, did_you_mean, raise_collected
 from gridenv.network import compile_network
 from gridenv.network.phase_tables import PhaseNetworkSpec
 from gridenv.powerflow import flows, solver
 from gridenv.powerflow.arrays import CAPACITORS, LINES, SWITCHES, TAPS, FlowArrays, flow_arrays
 from gridenv.powerflow.controls import Controls, control_arrays, solve_controlled
+from gridenv.powerflow.droop import VoltageCurves, curve_problems, host_droop
 from gridenv.powerflow.inputs import as_spec, check_settings, dtype_name, equipment_problems, power_problems
 from gridenv.powerflow.solution import Solution
 from gridenv.powerflow.solver import Equipment
+from gridenv.powerflow.studies import Loadability, Sensitivity, loadability, sensitivity
 
 METHODS = ("auto", "dense", "sparse", "newton")
 """`dense` and `sparse` say how the network is held (see `operators`), `newton` that the fixed point is left out."""
@@ -46,6 +50,7 @@ class PowerFlow:
         *,
         tolerance_pu: float | None = None,
         max_iterations: int = DEFAULT_MAX_ITERATIONS,
+        curves: Sequence[VoltageCurves] = (),
     ) -> None:
         """Compile a network.
 
@@ -57,9 +62,10 @@ class PowerFlow:
                 default 1e-6 for float32, 1e-10 for float64.
             max_iterations: fixed-point iterations; samples that need more are handed to Newton's method, and what
                 that does not solve either is reported as not converged.
+            curves: inverters whose power follows the voltage (volt-var, volt-watt), solved together with the flow.
 
         Raises:
-            ConfigError: for an unknown dtype or method, or a setting out of range.
+            ConfigError: for an unknown dtype or method, a setting out of range, or curves that make no sense.
             NetworkError: if the network is inconsistent.
         """
         dtype = dtype_name(dtype)
@@ -68,7 +74,9 @@ class PowerFlow:
         self.dtype = dtype
         self.tolerance_pu = DEFAULT_TOLERANCE_PU[dtype] if tolerance_pu is None else tolerance_pu
         self.max_iterations = max_iterations
-        self.network = compile_network(self.spec)
+        self.network = compile_network(self.spec, apart=[c.injection for c in curves])
+        raise_collected(curve_problems(curves, self.network.injection_names), ConfigError)
+        self._droop = host_droop(self.network, curves)
         few = len(self.network.load_slots) <= DENSE_SLOTS
         self.method = ("dense" if few else "sparse") if method == "auto" else method
         self._is_dense = self.method == "dense" or (self.method == "newton" and few)
@@ -81,7 +89,9 @@ class PowerFlow:
         key = frozenset(features)
         if key not in self._arrays:
             with self.precision(), jax.ensure_compile_time_eval():
-                self._arrays[key] = flow_arrays(self.network, self.dtype, dense=self._is_dense, features=key)
+                self._arrays[key] = flow_arrays(
+                    self.network, self.dtype, dense=self._is_dense, features=key, droop=self._droop
+                )
         return self._arrays[key]
 
     def precision(self) -> AbstractContextManager[Any]:
@@ -138,6 +148,34 @@ class PowerFlow:
         """Their states, True = closed."""
         return self.network.circuit.capacitor_legs.default_closed
 
+    @cached_property
+    def injection_nodes(self) -> np.ndarray:
+        """[injection, k] nodes that each injection needs; filled up with one past the last."""
+        loads, n_node = self.network.circuit.loads, self.network.n_node
+        members: list[set[int]] = [set() for _ in loads.names]
+        for injection, ends in zip(loads.injection, np.stack([loads.node_from, loads.node_to], -1), strict=True):
+            members[injection].update(int(node) for node in ends if node >= 0)
+        width = max((len(m) for m in members), default=1)
+        rows = [[*sorted(m), *[n_node] * (width - len(m))] for m in members]
+        return np.array(rows, dtype=np.int32).reshape(len(members), width)
+
+    @cached_property
+    def three_phase_buses(self) -> tuple[str, ...]:
+        """Buses with all three phases, in the order of `Solution.voltage_unbalance`; none in balanced networks."""
+        names = self.node_names
+        known = set(names)
+        if self.network.circuit.n_phase == 1:
+            return ()
+        buses = dict.fromkeys(name.rpartition(".")[0] for name in names)
+        return tuple(bus for bus in buses if all(f"{bus}.{phase}" in known for phase in "123"))
+
+    @cached_property
+    def three_phase_nodes(self) -> np.ndarray:
+        """[bus, 3] nodes of `three_phase_buses`."""
+        row = {name: i for i, name in enumerate(self.node_names)}
+        nodes = [[row[f"{bus}.{phase}"] for phase in "123"] for bus in self.three_phase_buses]
+        return np.array(nodes, dtype=np.int32).reshape(-1, 3)
+
     @property
     def line_names(self) -> tuple[str, ...]:
         """Lines in the order of `line_loading` and of the scales of `solve`."""
@@ -184,7 +222,7 @@ class PowerFlow:
         Raises:
             ActionError: for a wrong length, or NaN or infinity in arrays that live on the host.
         """
-        given = {
+        given: dict[str, Any] = {
             "taps": taps,
             "switches": switches,
             "capacitors": capacitors,
@@ -197,29 +235,100 @@ class PowerFlow:
         self._check(p_kw, q_kvar, given, start, self._control_problems() if controls else [])
         if controls:
             given = {"taps": self.default_taps, "capacitors": self.default_capacitors} | given
-        wanted = {
-            TAPS: "taps" in given,
-            SWITCHES: "switches" in given,
-            CAPACITORS: "capacitors" in given,
-            LINES: any("line" in name for name in given),
-        }
-        arrays = self.arrays_for(*(name for name, is_wanted in wanted.items() if is_wanted))
+        arrays = self.arrays_for(*features_of(given))
         with self.precision():
-            injections = tuple(self._cast(value) for value in (p_kw, q_kvar))
+            p, q = self._cast(p_kw), self._cast(q_kvar)
             equipment = Equipment(**{name: self._cast(value) for name, value in given.items()})
             first = None if start is None else _seen_at_start(arrays, start.slot_current, equipment)
-            settings = {
-                "tolerance_pu": self.tolerance_pu,
-                "max_iterations": self.max_iterations,
-                "newton_only": self.method == "newton",
-            }
-            if not controls:
-                solution = solver.solve(arrays, *injections, first, equipment, **settings)
-                return Solution(self, arrays.features, solution, *injections, equipment)
-            found = solve_controlled(arrays, self._controls(arrays), *injections, first, equipment, **settings)
-            return Solution(self, arrays.features, found.solution, *injections, found.equipment, found.settled)
+            settings = self._settings
+            if controls:
+                found = solve_controlled(arrays, self._controls(arrays), p, q, first, equipment, **settings)
+                v_pu, current, converged, iterations = _outcome(found.solution)
+                equipment, settled = found.equipment, found.settled
+            else:
+                v_pu, current, converged, iterations = _solve(arrays, p, q, first, equipment, **settings)
+                settled = None
+        return Solution(self, arrays.features, v_pu, current, converged, iterations, p, q, equipment, settled)
+
+    def sensitivity(self, solution: Solution, injections: Sequence[str] | None = None) -> Sensitivity:
+        """How voltage magnitudes move with the power of injections, at a solution.
+
+        Args:
+            solution: of this power flow.
+            injections: names of the injections to look at; default all.
+
+        Returns:
+            `dv_dp` and `dv_dq` [*batch, node, injection], pu per kW and per kvar fed in.
+
+        Raises:
+            ConfigError: for names that are no injections.
+        """
+        names = self.network.injection_names
+        wanted = names if injections is None else tuple(injections)
+        unknown = [name for name in wanted if name not in names]
+        raise_collected(
+            [
+                f"power flow: sensitivity to '{name}', which is no injection{did_you_mean(name, names)}"
+                for name in unknown
+            ],
+            ConfigError,
+        )
+        arrays = self.arrays_for(*solution.features)
+        with self.precision():
+            start = _seen_at_start(arrays, solution.slot_current, solution.equipment)
+            chosen = jnp.asarray([names.index(name) for name in wanted], "int32")
+            return sensitivity(
+                arrays, solution.p_kw, solution.q_kvar, start, solution.equipment, chosen, **self._settings
+            )
+
+    def loadability(
+        self,
+        p_kw: ArrayLike | None = None,
+        q_kvar: ArrayLike | None = None,
+        *,
+        resolution: float = 1e-4,
+        largest: float = 1000.0,
+        **equipment: ArrayLike,
+    ) -> Loadability:
+        """Largest factor of all injections for which a solution exists, found by continuation from no load.
+
+        Args:
+            p_kw: injections that are scaled [*batch, n_injection]; default the network's own.
+            q_kvar: likewise.
+            resolution: how close to the limit the search goes.
+            largest: factor at which it stops where no limit is found.
+            **equipment: `taps`, `switches` and so on, as for `solve`.
+
+        Raises:
+            ActionError: as `solve`.
+        """
+        p_kw = self.default_p_kw if p_kw is None else p_kw
+        q_kvar = self.default_q_kvar if q_kvar is None else q_kvar
+        self._check(p_kw, q_kvar, equipment, None, [])
+        arrays = self.arrays_for(*features_of(equipment))
+        with self.precision():
+            states = Equipment(**{name: self._cast(value) for name, value in equipment.items()})
+            return loadability(
+                arrays,
+                self._cast(p_kw),
+                self._cast(q_kvar),
+                states,
+                tolerance_pu=self.tolerance_pu,
+                max_iterations=self.max_iterations,
+                resolution=resolution,
+                largest=largest,
+            )
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "tolerance_pu": self.tolerance_pu,
+            "max_iterations": self.max_iterations,
+            "newton_only": self.method == "newton",
+        }
 
     def _controls(self, arrays: FlowArrays) -> Controls:
+        assert isinstance(self.spec, PhaseNetworkSpec)
         if self._control_arrays is None:
             with jax.ensure_compile_time_eval():
                 self._control_arrays = control_arrays(self.spec, self.network, arrays)
@@ -251,8 +360,8 @@ class PowerFlow:
             problems += equipment_problems(name, value, members[name])
         if "switches" in given and any("line" in name for name in given):
             problems.append(
-                "power flow: line_r_scale and line_x_scale together with switches are not supported; allowed: one or the "
-                "other; change the lines of the network instead"
+                "power flow: line_r_scale and line_x_scale together with switches are not supported; allowed: one or "
+                "the other; change the lines of the network instead"
             )
         raise_collected([*problems, *others, *self._start_problems(start)], ActionError)
         self._refuse_narrow_tracers(p_kw, q_kvar, *given.values())
@@ -280,6 +389,28 @@ class PowerFlow:
     def _cast(self, value: ArrayLike) -> Any:
         """In the solver's type; arrays on the host stay there until they are needed."""
         return value.astype(self.dtype) if isinstance(value, Array) else np.asarray(value, self.dtype)
+
+
+def features_of(given: dict[str, Any]) -> list[str]:
+    """Features that the given equipment needs."""
+    wanted = {
+        TAPS: "taps" in given,
+        SWITCHES: "switches" in given,
+        CAPACITORS: "capacitors" in given,
+        LINES: any("line" in name for name in given),
+    }
+    return [name for name, is_wanted in wanted.items() if is_wanted]
+
+
+@partial(jax.jit, static_argnames=("tolerance_pu", "max_iterations", "newton_only"))
+def _solve(*asked: Any, **settings: Any) -> tuple[Array, Array, Array, Array]:
+    """One compiled call that hands out no more than a `Solution` keeps."""
+    return _outcome(solver.solve(*asked, **settings))
+
+
+def _outcome(solution: solver.FlowSolution) -> tuple[Array, Array, Array, Array]:
+    """Voltages, what acts in the slots, convergence and iterations."""
+    return solution.v_pu, solution.slot_current, solution.converged, solution.iterations
 
 
 @jax.jit

@@ -3,11 +3,98 @@
 Source: volt-var and volt-watt functions, IEEE 1547-2018, clauses 5.3.3 and 5.4.2, in their steady state.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
 from jax import Array
 from jax import numpy as jnp
 from jaxtyping import Float
+from numpy.typing import NDArray
 
+from gridenv.core.errors import did_you_mean
 from gridenv.core.pytree import pytree
+from gridenv.network.arrays import Network
+
+Points = tuple[tuple[float, float], ...]
+_NO_LIMIT_PU = 1e6
+"""Power that counts as unlimited; infinity would turn differences of a curve's points into NaN."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VoltageCurves:
+    """An inverter that follows the voltage at its terminals, within the power-flow solution."""
+
+    injection: str
+    """Name of the injecting element; what `solve` gets for it is its power before the curves."""
+    s_rated_kva: float
+    """Apparent power rating; reactive power is limited to what active power leaves."""
+    volt_var: Points = ()
+    """(voltage pu, reactive power into the network as a share of the rating), ascending voltages; added to `q_kvar`."""
+    volt_watt: Points = ()
+    """(voltage pu, largest active power as a share of the rating), ascending voltages."""
+
+
+@dataclass(frozen=True)
+class HostDroop:
+    """Curves of the load slots, [point, slot] and [slot]; see `DroopCurves`."""
+
+    v_var: NDArray[np.float64]
+    q: NDArray[np.float64]
+    v_watt: NDArray[np.float64]
+    p_limit: NDArray[np.float64]
+    v_rated: NDArray[np.float64]
+    s_max: NDArray[np.float64]
+    active: NDArray[np.float64]
+
+
+def curve_problems(curves: Sequence[VoltageCurves], injections: tuple[str, ...]) -> list[str]:
+    """What is wrong with curves."""
+    problems = []
+    names = [c.injection for c in curves]
+    for c in curves:
+        if c.injection not in injections:
+            hint = did_you_mean(c.injection, injections)
+            problems.append(f"power flow: curves for '{c.injection}', which is no injection of the network{hint}")
+        if names.count(c.injection) > 1:
+            problems.append(
+                f"power flow: injection '{c.injection}' has curves {names.count(c.injection)} times; allowed: once"
+            )
+        if not 0.0 < c.s_rated_kva < np.inf:
+            problems.append(
+                f"power flow: curves for '{c.injection}': s_rated_kva must be > 0 and finite, got {c.s_rated_kva}"
+            )
+        for name in ("volt_var", "volt_watt"):
+            voltages = [v for v, _ in getattr(c, name)]
+            if voltages != sorted(set(voltages)) or not np.isfinite(getattr(c, name)).all():
+                problems.append(
+                    f"power flow: curves for '{c.injection}': {name} has voltages {voltages}; allowed: finite points "
+                    "in ascending order of voltage; sort them"
+                )
+    return list(dict.fromkeys(problems))
+
+
+def host_droop(network: Network, curves: Sequence[VoltageCurves]) -> HostDroop | None:
+    """Curves of all load slots of a network that was compiled with their injections apart."""
+    if not curves:
+        return None
+    loads, legs = network.loads, network.circuit.loads
+    n_slot = len(loads.member)
+    points = max(1, *(len(getattr(c, name)) for c in curves for name in ("volt_var", "volt_watt")))
+    v_var, v_watt = (np.zeros((points, n_slot)) for _ in range(2))
+    q, p_limit = np.zeros((points, n_slot)), np.full((points, n_slot), _NO_LIMIT_PU)
+    v_rated, s_max, active = np.ones(n_slot), np.full(n_slot, _NO_LIMIT_PU), np.zeros(n_slot)
+    for c in curves:
+        number = legs.names.index(c.injection)
+        own = np.flatnonzero((loads.member == number).any(axis=1))
+        leg = np.flatnonzero(legs.injection == number)
+        rating = c.s_rated_kva * legs.share[leg[0]] / network.s_base_kva
+        active[own], s_max[own], v_rated[own] = 1.0, rating, legs.v_rated[leg[0]]
+        for voltages, values, given in ((v_var, q, c.volt_var), (v_watt, p_limit, c.volt_watt)):
+            if given:
+                padded = np.array([*given, *[given[-1]] * (points - len(given))])
+                voltages[:, own], values[:, own] = padded[:, :1], padded[:, 1:] * rating
+    return HostDroop(v_var=v_var, q=q, v_watt=v_watt, p_limit=p_limit, v_rated=v_rated, s_max=s_max, active=active)
 
 
 @pytree
@@ -21,11 +108,11 @@ class DroopCurves:
     v_watt: Float[Array, "point *layout"]
     """Voltages of the volt-watt curve, pu, ascending."""
     p_limit: Float[Array, "point *layout"]
-    """Largest active power at these voltages, pu; infinite where there is no such curve."""
+    """Largest active power at these voltages, pu; very large where there is no such curve."""
     v_rated: Float[Array, "*layout"]
     """Voltage that counts as 1 pu on the curves."""
     s_max: Float[Array, "*layout"]
-    """Apparent power limit, pu; active power goes first. Infinite = none."""
+    """Apparent power limit, pu; active power goes first."""
     active: Float[Array, "*layout"]
     """1 for the slots of these inverters."""
 

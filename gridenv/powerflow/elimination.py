@@ -1,8 +1,8 @@
 """Networks whose switches differ from sample to sample: every sample is assembled and factorised by itself.
 
-All samples share one order of elimination (`symbolic`); what is done in a step is done for all of them at once, with the
-batch as the last axis. A node is eliminated by star-mesh transformation: couplings and the admittance to ground are kept
-apart, so that no diagonal is the difference of large numbers and float32 carries switches of next to no impedance.
+All samples share one order of elimination (`symbolic`); what is done in a step is done for all of them at once, with
+the batch as the last axis. A node is eliminated by star-mesh transformation: couplings and the admittance to ground are
+kept apart, so that no diagonal is the difference of large numbers and float32 carries switches of next to no impedance.
 Which nodes a source reaches is found by the same elimination over truth values; the others are held at zero voltage.
 
 Unknown are the deviations of the voltages from those of the unloaded network with all switches closed.
@@ -18,7 +18,6 @@ from jax import numpy as jnp
 from jaxtyping import Bool, Float, Int, Shaped
 
 from gridenv.core.pytree import pytree, static
-
 
 _UNROLLED = 12
 """Rows up to which additions are written out one by one."""
@@ -287,7 +286,9 @@ def factorise(steps: Steps, coupling: Pair, ground: Pair, live: Bool[Array, "nod
         wide_inverse = Pair(inverse.re[None], inverse.im[None])
         share_out = leaving * wide_inverse
         share_in = share_out if steps.is_symmetric else coupling.at_rows(steps.in_entry[k]) * wide_inverse
-        mesh = Pair(*(part[jnp.array(first)] for part in share_in)) * Pair(*(part[jnp.array(second)] for part in leaving))
+        mesh = Pair(*(part[jnp.array(first)] for part in share_in)) * Pair(
+            *(part[jnp.array(second)] for part in leaving)
+        )
         coupling = coupling.add_at(steps.update[k], mesh)
         ground = ground.add_at(steps.upper[k], share_in * Pair(own.re[None], own.im[None]))
         into = into if steps.is_symmetric else into.set_at(k, share_in)

@@ -1,9 +1,9 @@
 """Exact AC power flow of a batch by iteration on what acts in the slots: `y = y0 + R x`, `x = law(y)`.
 
-The unknowns x are the currents that the injections feed in (and the series voltages of tap changers). Voltages and branch
-currents are affine in them, so at the returned point the network equations hold to rounding. What is left over is the
-power that the currents carry against the power asked for: the residual. It needs no difference of large admittance
-terms, so float32 can state it.
+The unknowns x are the currents that the injections feed in (and the series voltages of tap changers). Voltages and
+branch currents are affine in them, so at the returned point the network equations hold to rounding. What is left over
+is the power that the currents carry against the power asked for: the residual. It needs no difference of large
+admittance terms, so float32 can state it.
 
 Samples that the iteration does not bring home in time are gathered in small groups and solved by Newton's method.
 
@@ -257,5 +257,3 @@ def _solve_linear(problem: Problem, tolerance: float, tangent: Callable[[Array],
         return lax.while_loop(unfinished, body, (y, jnp.asarray(True), jnp.int32(0)))[0]
 
     return lax.custom_linear_solve(tangent, y, solve=iterate, transpose_solve=iterate)
-
-

@@ -129,6 +129,17 @@ def residual_pu(
 
 
 @jax.jit
+def unserved_kw(
+    flow: FlowArrays, slot_current: Array, p_kw: Float[Array, "*batch injection"], nodes: Any, energised: Array
+) -> Float[Array, "*batch"]:
+    """Active power of loads with a node [injection, k] that is not energised; one past the last node is ground."""
+    del slot_current
+    supplied = jnp.concatenate([energised, jnp.ones_like(energised[..., :1])], axis=-1)
+    lost = jnp.any(~supplied[..., nodes], axis=-1) & (flow.in_service > 0.0)
+    return jnp.sum(jnp.where(lost, jnp.maximum(-p_kw, 0.0), 0.0), axis=-1)
+
+
+@jax.jit
 def line_current_a(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -> Float[Array, "..."]:
     """Current of every line in A, the larger of its two ends; three-phase: of every conductor [*batch, line, 3]."""
     current = magnitude(_evaluate(flow, flow.operator.lines, slot_current))
@@ -170,7 +181,7 @@ def line_terminal_current(
 
 @jax.jit
 def source_power(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -> SourcePower:
-    """Power from the upstream grid at the terminals of the sources; injections at a source's own bus are served there."""
+    """Power from the upstream grid at the sources' terminals; injections at a source's own bus are served there."""
     s = _entering(flow, slot_current) * flow.s_base_kva
     return SourcePower(s.real, s.imag)
 

@@ -1,4 +1,4 @@
-"""Elimination of the network on the host: what the slots see and what users ask for, as functions of what acts in the slots."""
+"""Elimination of the network on the host: what slots see and users ask for, as functions of what acts in the slots."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -51,7 +51,9 @@ def quantities(network: Network, chosen: Ints) -> Quantities:
     line_direct, seen = _line_direct(network, chosen), _seen_line_terminals(network)
     source = csr_array(slots.source[:, chosen])
     fixed = circuit.fixed_node
-    terminal = csr_array((np.ones(len(fixed)), (np.arange(len(fixed)), _source_terminals(network))), shape=(len(fixed), n))
+    terminal = csr_array(
+        (np.ones(len(fixed)), (np.arange(len(fixed)), _source_terminals(network))), shape=(len(fixed), n)
+    )
     return Quantities(
         slots=(csr_array(slots.measure[chosen]), csr_array(slots.direct[chosen][:, chosen])),
         nodes=(nodes, csr_array((len(named), m), dtype=complex)),

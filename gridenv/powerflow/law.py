@@ -1,4 +1,4 @@
-"""What acts in a slot, given what is seen there: `x = law(y)`, elementwise, for loads, tap changers, lines and inverters.
+"""What acts in a slot, given what is seen there: `x = law(y)`, elementwise, for loads, tap changers and inverters.
 
 A load feeds in the current `conj(S(|y|) / y)`; a slot of a tap changer, capacitor or line `gain * y`.
 """

@@ -1,4 +1,4 @@
-"""Newton's method for samples that the fixed point does not bring home: near the loadability limit, strong reverse flow.
+"""Newton's method for what the fixed point does not bring home: near the loadability limit, steep droop curves.
 
 Solves `F(y) = y - y0 - R law(y) = 0`. The Jacobian is never formed: its product with a vector is one derivative of the
 laws and one product with R, and the linear systems are solved by GMRES. Away from the limit only a few directions of
@@ -22,10 +22,11 @@ MAX_STEPS = 30
 """Newton steps; quadratic convergence needs four to eight, more only very near the limit."""
 _KRYLOV = 16
 """Basis vectors of GMRES."""
-_LEAST_GAIN = 0.7
-"""A step that leaves more than this share of the smallest gap so far has not helped; at the limit itself a step leaves a
-quarter."""
-_MOST_STALLS = 4
+_HALVINGS = (1, 2, 4)
+"""Shorter steps that are tried: a half, a quarter and a sixteenth."""
+_LEAST_GAIN = 0.8
+"""A step that leaves more than this share of the gap has not helped; at the limit itself a step leaves a quarter."""
+_MOST_STALLS = 6
 """Steps without gain after which a sample is given up: it has no solution."""
 _MAX_STEP_PU = 0.3
 """Largest change of a voltage in one step."""
@@ -35,8 +36,6 @@ class _Progress(NamedTuple):
     """Where each sample stands."""
 
     y: Array
-    best: Array
-    """Smallest gap so far."""
     stalls: Array
     moving: Array
     near: Array
@@ -57,18 +56,17 @@ def polish(
     resolution = 16.0 * jnp.finfo(start.dtype).eps
 
     def body(carry: _Progress) -> _Progress:
-        y = carry.y
-        step, gap = _direction(problem, y)
-        stalls = carry.stalls + (gap > _LEAST_GAIN * carry.best)
+        step, gap = _direction(problem, carry.y)
         size = problem.largest(step)
         step = step * problem.rows(jnp.minimum(1.0, _MAX_STEP_PU / jnp.maximum(size, 1e-12)))
-        moving = carry.moving & (stalls < _MOST_STALLS) & jnp.isfinite(gap)
+        y, reached = _searched(problem, carry.y, step)
+        stalls = carry.stalls + (reached > _LEAST_GAIN * gap)
+        moving = carry.moving & jnp.isfinite(reached)
         near = moving & (size <= jnp.maximum(tolerance_pu, resolution)) & jnp.isfinite(size)
         return _Progress(
-            y=jnp.where(problem.rows(moving), y + step, y),
-            best=jnp.minimum(carry.best, gap),
+            y=jnp.where(problem.rows(moving), y, carry.y),
             stalls=stalls,
-            moving=moving & ~near,
+            moving=moving & ~near & (stalls < _MOST_STALLS),
             near=carry.near | near,
             steps=carry.steps + moving,
             rounds=carry.rounds + 1,
@@ -80,7 +78,6 @@ def polish(
     nothing = jnp.zeros(pending.shape, jnp.int32)
     first = _Progress(
         y=start,
-        best=jnp.full(pending.shape, jnp.inf, start.dtype),
         stalls=nothing,
         moving=pending & is_number,
         near=jnp.zeros_like(pending),
@@ -93,6 +90,27 @@ def polish(
     gap = problem.largest(problem.respond(problem.act(y)) - y)
     solved = near & (gap <= jnp.maximum(10.0 * tolerance_pu, resolution))
     return y, solved, steps
+
+
+def _searched(
+    problem: Problem, y: Float[Array, "*layout"], step: Float[Array, "*layout"]
+) -> tuple[Float[Array, "*layout"], Float[Array, " sample"]]:
+    """The best of several lengths of a step, and the gap there.
+
+    A whole step jumps over the kinks of droop curves and past the limit of loadability.
+    """
+
+    def attempt(length: Array) -> tuple[Array, Array]:
+        there = y + length * step
+        gap = problem.largest(problem.respond(problem.act(there)) - there)
+        return there, jnp.where(jnp.isfinite(gap), gap, jnp.inf)
+
+    best, least = attempt(jnp.ones((), y.dtype))
+    for halvings in _HALVINGS:
+        there, gap = attempt(jnp.asarray(0.5**halvings, y.dtype))
+        is_better = gap < 0.9 * least
+        best, least = jnp.where(problem.rows(is_better), there, best), jnp.where(is_better, gap, least)
+    return best, least
 
 
 def _direction(problem: Problem, y: Float[Array, "*layout"]) -> tuple[Float[Array, "*layout"], Float[Array, " sample"]]:

@@ -1,12 +1,12 @@
 """The network as a linear operator from what acts in the slots to what they see: `y = y0 + R x`, for all samples.
 
-Complex numbers are stored as `[Re, Im]` along one axis, the slot axis, so that the batch stays in real matrix products of
-one dtype. An operator decides in which layout that is done; the laws of the slots are elementwise and do not care.
+Complex numbers are stored as `[Re, Im]` along one axis, the slot axis, so that the batch stays in real matrix products
+of one dtype. An operator decides in which layout that is done; the laws of the slots are elementwise and do not care.
 
-`Dense` holds R as one matrix. `Blocks` cuts the network at a few nodes into blocks of some dozen slots: inside a block R is
-dense, and what blocks do to one another goes through the voltages of the nodes in the cuts. The work then grows with the
-number of nodes and not with its square, all of it in matrix products, and nothing in the compiled program depends on the
-shape of the network. Blocks that touch in loops are no special case.
+`Dense` holds R as one matrix. `Blocks` cuts the network at a few nodes into blocks of some dozen slots: inside a block
+R is dense, and what blocks do to one another goes through the voltages of the nodes in the cuts. The work then grows
+with the number of nodes and not with its square, all of it in matrix products, and nothing in the compiled program
+depends on the shape of the network. Blocks that touch in loops are no special case.
 
 Source: substructuring (Schur complement, Kron reduction); B. Smith, P. Bjorstad and W. Gropp, "Domain decomposition",
 Cambridge University Press, 1996, chapter 4.
@@ -91,7 +91,7 @@ class Dense:
 
 @pytree
 class Blocks:
-    """R in blocks that are coupled through cut nodes; layout [block, two_slot, sample], so that gathers move whole rows."""
+    """R in blocks coupled through cut nodes; layout [block, two_slot, sample], so that gathers move whole rows."""
 
     slots: BlockMap
     nodes: BlockMap

@@ -117,7 +117,7 @@ def _layout(network: Network, graph: csr_array, slot_rows: list[Ints], group: In
     n_row, n_slot = graph.shape[0], len(slot_rows)
     cluster = _clusters(network)
     n_slot_of_row = np.bincount([int(rows[0]) for rows in slot_rows if len(rows)], minlength=n_row)
-    weight = 0.5 / n_row + 0.5 * n_slot_of_row / max(n_slot, 1)
+    weight = 0.5 / n_row + n_slot_of_row.astype(float) * (0.5 / max(n_slot, 1))
     limit = 1.0 / max(1.0, round(n_slot / SLOTS_A_BLOCK))
     is_cut = _cut_nodes(graph, cluster, weight, limit)
     piece = _pieces(graph, is_cut)
@@ -143,7 +143,7 @@ def _cut_nodes(graph: csr_array, cluster: Ints, weight: NDArray[np.float64], lim
     coarse = csr_array(fold.tocsr() @ graph @ fold.tocsr().T)
     coarse.setdiag(0)
     coarse.eliminate_zeros()
-    heavy = np.bincount(cluster, weight, n_cluster)
+    heavy = np.bincount(cluster, weight, n_cluster).astype(np.float64)
     is_cut = np.zeros(n_cluster, dtype=bool)
     for _ in range(_ROUNDS):
         piece = _pieces(coarse, is_cut)
@@ -224,9 +224,7 @@ def _pack(graph: csr_array, is_cut: NDArray[np.bool_], piece: Ints, n_slot_of_ro
     return np.where(inside, block_of_piece[piece], -1) if n_piece else np.full(len(piece), -1)
 
 
-def _assigned(
-    graph: csr_array, is_cut: NDArray[np.bool_], block: Ints, slot_rows: list[Ints], group: Ints
-) -> _Layout:
+def _assigned(graph: csr_array, is_cut: NDArray[np.bool_], block: Ints, slot_rows: list[Ints], group: Ints) -> _Layout:
     n_block = max(int(block.max(initial=-1)) + 1, 1)
     cuts: list[set[int]] = [set() for _ in range(n_block)]
     edges = graph.tocoo()
@@ -328,7 +326,11 @@ class _Cutter:
         for i in range(of_v.shape[0]):
             rows = on_rows.indices[on_rows.indptr[i] : on_rows.indptr[i + 1]]
             inner = direct.indices[direct.indptr[i] : direct.indptr[i + 1]]
-            b = int(block_of_slot[inner[0]]) if len(inner) else place_of(rows, layout.block_of_row, cuts, [len(c) for c in cuts])
+            b = (
+                int(block_of_slot[inner[0]])
+                if len(inner)
+                else place_of(rows, layout.block_of_row, cuts, [len(c) for c in cuts])
+            )
             cuts[b].update(int(r) for r in rows if layout.is_cut[r])
             owner[b].append(i)
         layout.cuts[:] = [np.array(sorted(c), dtype=np.int64) for c in cuts]

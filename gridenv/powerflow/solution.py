@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 import jax
 from jax import Array
 from jax import numpy as jnp
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Complex, Float, Int
 
 from gridenv.powerflow import flows
-from gridenv.powerflow.solver import Equipment, FlowSolution
+from gridenv.powerflow.solver import Equipment
 
 if TYPE_CHECKING:
     from gridenv.powerflow.door import PowerFlow
@@ -38,7 +38,10 @@ class Solution:
         self,
         power_flow: "PowerFlow",
         features: tuple[str, ...],
-        solution: FlowSolution,
+        v_pu: Complex[Array, "*batch node"],
+        slot_current: Float[Array, "*batch two_slot"],
+        converged: Bool[Array, "*batch"],
+        iterations: Int[Array, "*batch"],
         p_kw: Any,
         q_kvar: Any,
         equipment: Equipment,
@@ -46,10 +49,10 @@ class Solution:
     ) -> None:
         self.power_flow = power_flow
         self.features = features
-        self.v_pu = solution.v_pu
-        self.slot_current = solution.slot_current
-        self.converged = solution.converged
-        self.iterations = solution.iterations
+        self.v_pu = v_pu
+        self.slot_current = slot_current
+        self.converged = converged
+        self.iterations = iterations
         self.p_kw = p_kw
         self.q_kvar = q_kvar
         self.equipment = equipment
@@ -88,6 +91,11 @@ class Solution:
         if "switches" in self.features:
             return self._derive(flows.supplied)
         return jnp.broadcast_to(self.power_flow.network.energised, self.v_pu.shape)
+
+    @property
+    def unserved_kw(self) -> Float[Array, "*batch"]:
+        """Active power of the loads that no source reaches."""
+        return self._derive(flows.unserved_kw, self.p_kw, self.power_flow.injection_nodes, self.energised)
 
     @property
     def loss_kw(self) -> Float[Array, "*batch"]:

@@ -54,7 +54,7 @@ class FlowSolution:
     """Outcome of the solver in its own real-valued form; leading axes are the batch."""
 
     slot_current: Float[Array, "*batch two_slot"]
-    """What acts in the slots, pu: currents of the load slots, and more; all other quantities follow from it, see `flows`."""
+    """What acts in the slots, pu: currents of the loads, and more; all other quantities follow from it, see `flows`."""
     slot_voltage: Float[Array, "*batch two_slot"]
     """What the slots see, of the last iteration; to start the next solution from."""
     v_pu: Complex[Array, "*batch node"]
@@ -87,7 +87,7 @@ def solve(
         max_iterations: iterations of the fixed point; samples that need more are solved by Newton's method.
         newton_only: use Newton's method from the start.
     """
-    batch = jnp.broadcast_shapes(p_kw.shape[:-1], *(a.shape[:-1] for a in jax.tree.leaves(equipment)))
+    batch = batch_shape(p_kw, q_kvar, equipment)
     first = flow.slot_no_load if start is None else start
     asked = jax.tree.map(partial(_flat, batch=batch), (p_kw, q_kvar, first, equipment))
 
@@ -128,6 +128,11 @@ def in_parts(solve_part: Callable[[Any], FlowSolution], asked: Any) -> FlowSolut
 
     solved = lax.map(solve_part, jax.tree.map(divided, asked))
     return jax.tree.map(lambda a: a.reshape(n_part * _PART, *a.shape[2:])[:n_sample], solved)
+
+
+def batch_shape(*asked: Any) -> tuple[int, ...]:
+    """Leading axes of everything that is asked, broadcast."""
+    return jnp.broadcast_shapes(*(a.shape[:-1] for a in jax.tree.leaves(asked)))
 
 
 def realised_flow(flow: FlowArrays, equipment: Equipment) -> FlowArrays:

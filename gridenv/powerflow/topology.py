@@ -96,9 +96,7 @@ class Topology:
         return values.T
 
 
-def realised(
-    topology: Topology, switches: Float[Array, "sample switch"], tap_change: Pair | None
-) -> Elimination:
+def realised(topology: Topology, switches: Float[Array, "sample switch"], tap_change: Pair | None) -> Elimination:
     """The operator for switch states and taps of every sample.
 
     Args:
@@ -214,23 +212,25 @@ def topology_arrays(network: Network, chosen: Ints, dtype: str) -> Topology:
     """Constants of a network for the chosen slots, which must be ports; computed in float64 and rounded once."""
     circuit = network.circuit
     fixed_groups = (circuit.transformers, circuit.shunts, circuit.sources)
-    order = elimination_order(circuit, (circuit.lines, *fixed_groups), is_symmetric=_is_symmetric(circuit, fixed_groups))
+    order = elimination_order(
+        circuit, (circuit.lines, *fixed_groups), is_symmetric=_is_symmetric(circuit, fixed_groups)
+    )
     return _Builder(network, chosen, order, fixed_groups, dtype).build()
 
 
 def _is_symmetric(circuit: Circuit, groups: tuple[Elements, ...]) -> bool:
     """Whether all admittances are, at all taps: no phase shift as seen per unit."""
     law = circuit.tap_law
-    turns = isinstance(law, ChangerLaw) and bool(np.any(law.model.tap_step_rad) or np.any(law.model.tap_is_phase_shifter))
+    turns = isinstance(law, ChangerLaw) and bool(
+        np.any(law.model.tap_step_rad) or np.any(law.model.tap_is_phase_shifter)
+    )
     return not turns and all(np.allclose(g.y, np.swapaxes(g.y, 1, 2), rtol=1e-12) for g in groups)
 
 
 class _Builder:
     """Host arrays of a `Topology`."""
 
-    def __init__(
-        self, network: Network, chosen: Ints, order: Order, groups: tuple[Elements, ...], dtype: str
-    ) -> None:
+    def __init__(self, network: Network, chosen: Ints, order: Order, groups: tuple[Elements, ...], dtype: str) -> None:
         self.network, self.chosen, self.order, self.groups, self.dtype = network, chosen, order, groups, dtype
         circuit = network.circuit
         self.circuit, self.n_node = circuit, circuit.n_node
@@ -330,8 +330,8 @@ class _Builder:
         return self.reference[np.where(nodes < 0, self.n_node, nodes)]
 
     def _entry_table(self, nodes: Ints) -> Ints:
-        """Entry of each pair of terminals; the one that nothing reads for ground, the diagonal, and the second direction
-        where both are one entry."""
+        """Entry of each pair of terminals; the one that nothing reads for ground, the diagonal, and the second
+        direction where both are one entry."""
         dump = self.order.n_entry + 1
         table = np.full((*nodes.shape, nodes.shape[-1]), dump)
         for e, row in enumerate(nodes):
@@ -455,11 +455,7 @@ def _line_admittances(circuit: Circuit) -> tuple[Complex, Complex]:
     """[line, terminal, terminal] of every line as if closed, and [line, terminal] shunts of those open by default."""
     series = series_admittance(circuit, only_closed=False)
     end = circuit.line_series.y_end
-    y = np.concatenate(
-        [np.concatenate([series + end, -series], -1), np.concatenate([-series, series + end], -1)], -2
-    )
+    y = np.concatenate([np.concatenate([series + end, -series], -1), np.concatenate([-series, series + end], -1)], -2)
     idle = np.einsum("ltt->lt", circuit.lines.y).copy()
     idle[circuit.line_closed] = 0.0
     return y, idle
-
-

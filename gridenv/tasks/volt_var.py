@@ -95,6 +95,11 @@ def _distinct(names: Iterable[str]) -> list[str]:
 def _network(config: VoltVarConfig) -> NetworkSpec:
     """The catalogue's network with the task's source voltage, line ratings and inverters."""
     spec = load_network(config.network)
+    if not isinstance(spec, NetworkSpec):
+        raise ConfigError(
+            f"task: network '{spec.name}' is three-phase; allowed: balanced networks, as the task has one phase; "
+            "choose another network"
+        )
     buses = [i.bus for i in config.inverters]
     raise_collected(
         [
