@@ -86,6 +86,6 @@ class VoltVarConfig(BaseModel):
     dtype: Literal["float32", "float64"] = "float32"
     tolerance_pu: PositiveFloat | None = None
     """Estimated distance of the power flow from the solution, pu; default that of `PowerFlow` for the dtype."""
-    max_iterations: PositiveInt = 500
-    """Iterations after which the power flow gives up; `pf_fail` then means that no solution was found within them, not
-    that none exists."""
+    max_iterations: PositiveInt = 60
+    """Fixed-point iterations before the power flow turns to Newton's method; `pf_fail` means that neither found a
+    solution, not that none exists."""
