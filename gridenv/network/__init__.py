@@ -1,7 +1,7 @@
 """Network descriptions, their checks and import, the bundled cases, and their compilation to arrays; imports no JAX."""
 
 from gridenv.network.arrays import Network
-from gridenv.network.catalog import list_networks, load_network
+from gridenv.network.catalog import list_networks, load_balanced, load_network
 from gridenv.network.compile import compile_network
 from gridenv.network.import_opendss import OpenDssImport, from_opendss, read_opendss
 from gridenv.network.import_pandapower import from_pandapower
@@ -34,6 +34,7 @@ __all__ = [
     "from_opendss",
     "from_pandapower",
     "list_networks",
+    "load_balanced",
     "load_network",
     "read_opendss",
     "validate",

@@ -1,24 +1,41 @@
-"""Networks by name: bundled cases, networks of pandapower and SimBench, converted once and cached on disk."""
+"""Networks by name: bundled cases, networks of pandapower and SimBench, converted once and cached on disk.
+
+Bundled cases are modules with a function `build`, or YAML files as `phase_yaml` reads them.
+"""
 
 import hashlib
 import importlib
 import importlib.metadata
 import pkgutil
+import re
 import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from gridenv.core.cache import cache_dir
 from gridenv.core.errors import MissingExtraError, NetworkError, did_you_mean
-from gridenv.network import cases, storage
+from gridenv.network import cases, phase_yaml, storage
+from gridenv.network.phase_tables import PhaseNetworkSpec
 from gridenv.network.spec import NetworkSpec
 
 SIMBENCH_PREFIX = "simbench:"
 _DAMAGED_FILE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
-_CONVERTER_SOURCES = ("import_pandapower.py", "pandapower_tables.py", "spec.py", "storage.py", "catalog.py")
+_CONVERTER_SOURCES = (
+    "import_pandapower.py",
+    "import_pandapower_phases.py",
+    "pandapower_phase_transformers.py",
+    "pandapower_tables.py",
+    "spec.py",
+    "phase_tables.py",
+    "storage.py",
+    "catalog.py",
+)
+_DESCRIPTION = re.compile(r"^description: *['\"]?(.*?)['\"]?$", re.MULTILINE)
+
+Spec = NetworkSpec | PhaseNetworkSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +46,8 @@ class PandapowerNetwork:
     """Name in `pandapower.networks`."""
     description: str
     arguments: dict[str, Any] = field(default_factory=dict)
+    phases: Literal[1, 3] = 1
+    """3 for networks with data of every phase, 1 for balanced ones."""
 
 
 PANDAPOWER_NETWORKS = {
@@ -51,6 +70,12 @@ PANDAPOWER_NETWORKS = {
         arguments={"with_der": "all"},
         description="CIGRE medium-voltage benchmark with PV, wind, storage and cogeneration, 110/20 kV",
     ),
+    "european_lv": PandapowerNetwork(
+        function="ieee_european_lv_asymmetric",
+        arguments={"scenario": "on_peak_566"},
+        description="IEEE European low-voltage feeder, 55 single-phase loads at minute 566, three-phase, 11/0.416 kV",
+        phases=3,
+    ),
     "kerber_dorfnetz": PandapowerNetwork(
         function="create_kerber_dorfnetz", description="Kerber village network, 57 loads, 10/0.4 kV"
     ),
@@ -72,14 +97,14 @@ PANDAPOWER_NETWORKS = {
 
 def list_networks() -> dict[str, str]:
     """Names that `load_network` knows, with a one-line description each."""
-    bundled = {name: (_case(name).__doc__ or "").partition("\n")[0] for name in _case_names()}
+    bundled = {name: _description(name) for name in _case_names()}
     converted = {name: network.description for name, network in PANDAPOWER_NETWORKS.items()}
     simbench = {f"{SIMBENCH_PREFIX}CODE": 'any SimBench code, such as "1-LV-rural3--0-sw"; needs the extra [simbench]'}
     return bundled | converted | simbench
 
 
-def load_network(name: str) -> NetworkSpec:
-    """A network by its catalogue name.
+def load_network(name: str) -> Spec:
+    """A network by its catalogue name; unbalanced feeders as a `PhaseNetworkSpec`, others as a `NetworkSpec`.
 
     Networks of pandapower and SimBench are converted at the first call and read from the cache after that, which
     imports neither package.
@@ -92,7 +117,9 @@ def load_network(name: str) -> NetworkSpec:
         MissingExtraError: if the network needs a package that is not installed.
     """
     if name in _case_names():
-        return _case(name).build()
+        path = _case_file(name)
+        spec: Spec = phase_yaml.load(path) if path.is_file() else _case(name).build()
+        return spec
     if name in PANDAPOWER_NETWORKS:
         return _cached(name, ("pandapower",), _convert_pandapower)
     if name.startswith(SIMBENCH_PREFIX):
@@ -100,28 +127,58 @@ def load_network(name: str) -> NetworkSpec:
     raise NetworkError(f"unknown network '{name}'{did_you_mean(name, list_networks())}")
 
 
+def load_balanced(name: str) -> NetworkSpec:
+    """As `load_network`, for what takes balanced networks only.
+
+    Raises:
+        NetworkError: also if the network has three unbalanced phases.
+    """
+    spec = load_network(name)
+    if not isinstance(spec, NetworkSpec):
+        raise NetworkError(f"network '{name}' has three unbalanced phases; allowed: a balanced one, such as 'ieee33'")
+    return spec
+
+
 def _case_names() -> list[str]:
-    return [module.name for module in pkgutil.iter_modules(cases.__path__)]
+    modules = [module.name for module in pkgutil.iter_modules(cases.__path__)]
+    return sorted([*modules, *(path.stem for path in _case_folder().glob("*.yaml"))])
+
+
+def _case_folder() -> Path:
+    return Path(cases.__path__[0])
+
+
+def _case_file(name: str) -> Path:
+    return _case_folder() / f"{name}.yaml"
+
+
+def _description(name: str) -> str:
+    path = _case_file(name)
+    if not path.is_file():
+        return (_case(name).__doc__ or "").partition("\n")[0]
+    found = _DESCRIPTION.search(path.read_text(encoding="utf-8"))
+    return found.group(1) if found else name
 
 
 def _case(name: str) -> Any:
     return importlib.import_module(f"{cases.__name__}.{name}")
 
 
-def _convert_pandapower(name: str) -> NetworkSpec:
+def _convert_pandapower(name: str) -> Spec:
     from gridenv.network.import_pandapower import build_pandapower, from_pandapower
 
     network = PANDAPOWER_NETWORKS[name]
-    return from_pandapower(build_pandapower(network.function, network.arguments))
+    net = build_pandapower(network.function, network.arguments)
+    return from_pandapower(net, phases=network.phases)
 
 
-def _convert_simbench(name: str) -> NetworkSpec:
+def _convert_simbench(name: str) -> Spec:
     from gridenv.network.import_pandapower import build_simbench, from_pandapower
 
     return from_pandapower(build_simbench(name.removeprefix(SIMBENCH_PREFIX)))
 
 
-def _cached(name: str, packages: tuple[str, ...], convert: Callable[[str], NetworkSpec]) -> NetworkSpec:
+def _cached(name: str, packages: tuple[str, ...], convert: Callable[[str], Spec]) -> Spec:
     """The network from the cache, or converted and put there; a damaged file is written anew."""
     path = cache_dir("networks") / f"{_cache_key(name, packages)}.npz"
     try:

@@ -4,21 +4,25 @@ import random
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
 from gridenv.core.errors import NetworkError, UnsupportedElementError, did_you_mean, raise_collected
 from gridenv.core.units import A_PER_KA, KVA_PER_MVA, KW_PER_MW, PERCENT
+from gridenv.network.import_pandapower_phases import from_pandapower_phases
 from gridenv.network.pandapower_tables import (
+    branch_ends_closed,
     column,
     dangling_switches,
     flags,
     missing_tables,
     names,
+    tap_columns,
     unknown_tables,
     unsupported_options,
 )
+from gridenv.network.phase_tables import PhaseNetworkSpec
 from gridenv.network.spec import (
     Bools,
     BusTable,
@@ -36,8 +40,6 @@ BUILD_SEED = 0
 F_PER_NF = 1e-9
 S_PER_US = 1e-6
 KVAR_PER_MVAR = KVA_PER_MVA
-
-_RATIO_TYPES = ("Ratio", "Symmetrical")
 
 
 def build_pandapower(function: str, arguments: dict[str, Any]) -> Any:
@@ -79,19 +81,37 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def from_pandapower(net: Any) -> NetworkSpec:
-    """Convert a balanced pandapower network.
+@overload
+def from_pandapower(net: Any, *, phases: Literal[1] = 1) -> NetworkSpec: ...
+@overload
+def from_pandapower(net: Any, *, phases: Literal[3]) -> PhaseNetworkSpec: ...
+def from_pandapower(net: Any, *, phases: int = 1) -> NetworkSpec | PhaseNetworkSpec:
+    """Convert a pandapower network, balanced or with data of all three phases.
 
     Buses are named by `str(index)`, elements `line.0`, `trafo.0`, `load.12`, `sgen.3`, `storage.0`, `shunt.0`,
     `switch.4`, `ext_grid.0`. Injections are in the order loads, static generators, storage. Results agree with
     `pandapower.runpp(net)` and its default options; controllers are not run.
 
+    With `phases=3` they agree with `pandapower.runpp_3ph(net)`. Elements of `asymmetric_load` and `asymmetric_sgen`
+    become one injection a phase, `asymmetric_load.5.a`; loads and generators draw or feed a third in each phase and,
+    where their type is "delta", between the phases. Closed bus-bus switches are lines of next to no impedance, a line
+    that is open at one end is out of service. A transformer with no-load losses has its core at a bus of its own,
+    `trafo.0.core`.
+
+    Args:
+        net: network.
+        phases: 1 for a balanced network, 3 for one with zero-sequence data.
+
     Raises:
         UnsupportedElementError: for in-service elements that are not modelled; names table and indices.
-        NetworkError: for inconsistent data, and for anything that is no pandapower network.
+        NetworkError: for inconsistent or missing data, and for anything that is no pandapower network.
 
     Source: pandapower 3.5 documentation, electric model of each element.
     """
+    if phases == 3:
+        return from_pandapower_phases(net)
+    if phases != 1:
+        raise NetworkError(f"from_pandapower: phases = {phases}; allowed: 1 (balanced) or 3; choose one")
     raise_collected([*missing_tables(net)], NetworkError)
     raise_collected([*unknown_tables(net), *unsupported_options(net)], UnsupportedElementError)
     raise_collected([*dangling_switches(net)], NetworkError)
@@ -132,7 +152,7 @@ def _lines(net: Any) -> LineTable:
     length_km, parallel = column(table, "length_km"), column(table, "parallel", 1.0)
     omega_per_s = 2.0 * np.pi * net.f_hz
     i_max_a = column(table, "max_i_ka", np.inf) * column(table, "df", 1.0) * parallel * A_PER_KA
-    from_closed, to_closed = _ends_closed(net, table, "l", "to_bus")
+    from_closed, to_closed = branch_ends_closed(net, table, "l", "to_bus")
     return LineTable(
         id=names(table.index, "line."),
         from_bus=names(table.from_bus),
@@ -148,20 +168,10 @@ def _lines(net: Any) -> LineTable:
     )
 
 
-def _ends_closed(net: Any, table: Any, kind: str, second_end: str) -> tuple[Bools, Bools]:
-    """Whether no switch of `kind` is open at the first and at the second end of each branch."""
-    first, second = np.ones(len(table), dtype=bool), np.ones(len(table), dtype=bool)
-    opened = net.switch[(net.switch.et.to_numpy() == kind) & ~flags(net.switch, "closed")]
-    for bus, element in zip(opened.bus, opened.element, strict=True):
-        row = table.index.get_loc(element)
-        (second if table[second_end].iloc[row] == bus else first)[row] = False
-    return first, second
-
-
 def _transformers(net: Any) -> TransformerTable:
     table = net.trafo
     s_kva = column(table, "sn_mva") * KVA_PER_MVA
-    hv_closed, lv_closed = _ends_closed(net, table, "t", "lv_bus")
+    hv_closed, lv_closed = branch_ends_closed(net, table, "t", "lv_bus")
     return TransformerTable(
         id=names(table.index, "trafo."),
         hv_bus=names(table.hv_bus),
@@ -181,42 +191,8 @@ def _transformers(net: Any) -> TransformerTable:
         in_service=flags(table, "in_service"),
         hv_closed=hv_closed,
         lv_closed=lv_closed,
-        **_tap_columns(table),
+        **tap_columns(table),
     )
-
-
-def _tap_columns(table: Any) -> dict[str, Any]:
-    """Tap changer columns; all neutral where pandapower would ignore the tap position."""
-    kind = _tap_kinds(table)
-    on_hv, on_lv = ((table["tap_side"] == side).to_numpy() for side in ("hv", "lv"))
-    neutral, position = column(table, "tap_neutral"), column(table, "tap_pos")
-    step, step_rad = (
-        column(table, "tap_step_percent", 0.0) / PERCENT,
-        np.deg2rad(column(table, "tap_step_degree", 0.0)),
-    )
-    is_ideal = kind == "Ideal"
-    acts = (on_hv | on_lv) & np.isfinite(neutral) & (is_ideal | (np.isin(kind, _RATIO_TYPES) & (step != 0.0)))
-    acts &= (step != 0.0) | (step_rad != 0.0)
-    at_neutral = np.where(np.isfinite(position), position, neutral)
-    return {
-        "tap_on_hv": on_hv | ~acts,
-        "tap_pos": np.where(acts, at_neutral, 0.0),
-        "tap_neutral": np.where(acts, neutral, 0.0),
-        "tap_min": np.where(acts, column(table, "tap_min", -np.inf), 0.0),
-        "tap_max": np.where(acts, column(table, "tap_max", np.inf), 0.0),
-        "tap_step": np.where(acts, step, 0.0),
-        "tap_step_rad": np.where(acts, step_rad, 0.0),
-        "tap_is_phase_shifter": acts & is_ideal,
-    }
-
-
-def _tap_kinds(table: Any) -> Any:
-    """`tap_changer_type` of each transformer; networks of before pandapower 3 have `tap_phase_shifter` instead."""
-    if "tap_changer_type" in table:
-        return table["tap_changer_type"].astype(object).where(table["tap_changer_type"].notna(), "").to_numpy()
-    if "tap_phase_shifter" in table:
-        return np.where(flags(table, "tap_phase_shifter", False), "Ideal", "Ratio").astype(object)
-    return np.full(len(table), "", dtype=object)
 
 
 def _injections(net: Any) -> InjectionTable:

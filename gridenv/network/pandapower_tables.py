@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from gridenv.core.units import PERCENT
 from gridenv.network.spec import Bools, Floats, Names
 
+RATIO_TYPES = ("Ratio", "Symmetrical")
 _CONVERTED = ("bus", "ext_grid", "line", "trafo", "load", "sgen", "storage", "shunt", "switch")
 _INSTEAD = {
     "gen": "replace it by an sgen with its reactive power, or by an ext_grid if it holds the voltage",
@@ -63,10 +65,15 @@ def dangling_switches(net: Any) -> Iterable[str]:
                 )
 
 
-def unknown_tables(net: Any) -> Iterable[str]:
-    """Tables of elements at buses that are in service and have no counterpart here."""
+def unknown_tables(net: Any, also: tuple[str, ...] = ()) -> Iterable[str]:
+    """Tables of elements at buses that are in service and have no counterpart here.
+
+    Args:
+        net: network.
+        also: further tables that are converted.
+    """
     for name, table in net.items():
-        if name.startswith(("_", "res_")) or name in _CONVERTED or not hasattr(table, "columns"):
+        if name.startswith(("_", "res_")) or name in (*_CONVERTED, *also) or not hasattr(table, "columns"):
             continue
         at_bus = any(c in ("bus", "buses") or c.startswith("bus_") or "_bus" in c for c in map(str, table.columns))
         if len(table) == 0 or not at_bus:
@@ -111,3 +118,47 @@ def unsupported_options(net: Any) -> Iterable[str]:
 def _unsupported(net: Any, table: str, indices: Iterable[Any], found: str, instead: str) -> str:
     which = ", ".join(str(i) for i in indices)
     return f"pandapower network '{net.name or ''}': table '{table}', indices {which}: {found}; not supported; {instead}"
+
+
+def branch_ends_closed(net: Any, table: Any, kind: str, second_end: str) -> tuple[Bools, Bools]:
+    """Whether no switch of `kind` is open at the first and at the second end of each branch."""
+    first, second = np.ones(len(table), dtype=bool), np.ones(len(table), dtype=bool)
+    opened = net.switch[(net.switch.et.to_numpy() == kind) & ~flags(net.switch, "closed")]
+    for bus, element in zip(opened.bus, opened.element, strict=True):
+        row = table.index.get_loc(element)
+        (second if table[second_end].iloc[row] == bus else first)[row] = False
+    return first, second
+
+
+def tap_columns(table: Any) -> dict[str, Any]:
+    """Tap changer columns; all neutral where pandapower would ignore the tap position."""
+    kind = _tap_kinds(table)
+    on_hv, on_lv = ((table["tap_side"] == side).to_numpy() for side in ("hv", "lv"))
+    neutral, position = column(table, "tap_neutral"), column(table, "tap_pos")
+    step, step_rad = (
+        column(table, "tap_step_percent", 0.0) / PERCENT,
+        np.deg2rad(column(table, "tap_step_degree", 0.0)),
+    )
+    is_ideal = kind == "Ideal"
+    acts = (on_hv | on_lv) & np.isfinite(neutral) & (is_ideal | (np.isin(kind, RATIO_TYPES) & (step != 0.0)))
+    acts &= (step != 0.0) | (step_rad != 0.0)
+    at_neutral = np.where(np.isfinite(position), position, neutral)
+    return {
+        "tap_on_hv": on_hv | ~acts,
+        "tap_pos": np.where(acts, at_neutral, 0.0),
+        "tap_neutral": np.where(acts, neutral, 0.0),
+        "tap_min": np.where(acts, column(table, "tap_min", -np.inf), 0.0),
+        "tap_max": np.where(acts, column(table, "tap_max", np.inf), 0.0),
+        "tap_step": np.where(acts, step, 0.0),
+        "tap_step_rad": np.where(acts, step_rad, 0.0),
+        "tap_is_phase_shifter": acts & is_ideal,
+    }
+
+
+def _tap_kinds(table: Any) -> Any:
+    """`tap_changer_type` of each transformer; networks of before pandapower 3 have `tap_phase_shifter` instead."""
+    if "tap_changer_type" in table:
+        return table["tap_changer_type"].astype(object).where(table["tap_changer_type"].notna(), "").to_numpy()
+    if "tap_phase_shifter" in table:
+        return np.where(flags(table, "tap_phase_shifter", False), "Ideal", "Ratio").astype(object)
+    return np.full(len(table), "", dtype=object)

@@ -8,20 +8,26 @@ from typing import Any, cast
 
 import numpy as np
 
+from gridenv.network.phase_tables import PhaseNetworkSpec
 from gridenv.network.spec import NetworkSpec, Table
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Part of every cache key; raise it when the layout of the file changes."""
 
-TABLE_TYPES: dict[str, type[Table]] = {
-    f.name: cast(type[Table], f.type) for f in fields(NetworkSpec) if f.name != "name"
-}
+Spec = NetworkSpec | PhaseNetworkSpec
+_SPEC_TYPES: dict[str, type[Spec]] = {"balanced": NetworkSpec, "three-phase": PhaseNetworkSpec}
 
 
-def save(spec: NetworkSpec, path: Path) -> None:
+def table_types(spec_type: type[Spec]) -> dict[str, type[Table]]:
+    """Tables of a kind of network and their classes."""
+    return {f.name: cast(type[Table], f.type) for f in fields(spec_type) if f.name != "name"}
+
+
+def save(spec: Spec, path: Path) -> None:
     """Write a network; the file appears complete or not at all."""
-    members: dict[str, Any] = {"name": np.array(spec.name)}
-    for table_name in TABLE_TYPES:
+    kind = next(kind for kind, spec_type in _SPEC_TYPES.items() if isinstance(spec, spec_type))
+    members: dict[str, Any] = {"name": np.array(spec.name), "kind": np.array(kind)}
+    for table_name in table_types(type(spec)):
         table = getattr(spec, table_name)
         members |= {f"{table_name}.{f.name}": np.asarray(getattr(table, f.name)) for f in fields(table)}
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
@@ -34,7 +40,7 @@ def save(spec: NetworkSpec, path: Path) -> None:
         raise
 
 
-def load(path: Path) -> NetworkSpec:
+def load(path: Path) -> Spec:
     """Read a network that `save` wrote.
 
     Raises:
@@ -42,11 +48,12 @@ def load(path: Path) -> NetworkSpec:
     """
     with path.open("rb") as file, np.load(file, allow_pickle=False) as members:
         tables: dict[str, Any] = {}
-        for table_name, table_type in TABLE_TYPES.items():
+        spec_type = _SPEC_TYPES[str(members["kind"])]
+        for table_name, table_type in table_types(spec_type).items():
             columns: dict[str, Any] = {f.name: members[f"{table_name}.{f.name}"] for f in fields(table_type)}
             names = {
                 name: tuple(str(i) for i in column) for name, column in columns.items() if column.dtype.kind == "U"
             }
             empty = {f.name: () for f in fields(table_type) if "dtype" not in f.metadata and f.name not in names}
             tables[table_name] = table_type(**(columns | names | empty))
-        return NetworkSpec(name=str(members["name"]), **tables)
+        return spec_type(name=str(members["name"]), **tables)

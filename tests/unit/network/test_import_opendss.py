@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from gridenv.core.errors import MissingExtraError, NetworkError, UnsupportedElementError
-from gridenv.network.circuit import Circuit
 from gridenv.network.import_opendss import from_opendss, read_opendss
 from gridenv.network.opendss_engine import _NO_NUMBER
 from gridenv.network.phase_circuit import phase_circuit
+from tests.unit.network.phase_fixed_point import solved
 
 opendss = pytest.importorskip("opendssdirect", reason="needs the extra [opendss]")
 
@@ -61,33 +61,6 @@ def script(folder: Path, text: str) -> Path:
 def row(table: Any, name: str) -> dict[str, Any]:
     k = table.id.index(name)
     return {field: getattr(table, field)[k] for field in table.__dataclass_fields__}
-
-
-def solved(circuit: Circuit) -> np.ndarray:
-    """Node voltages of loads within their voltage limits, by fixed point."""
-    n = circuit.n_node
-    y = np.zeros((n + 1, n + 1), dtype=complex)
-    for group in (circuit.lines, circuit.transformers, circuit.shunts, circuit.sources):
-        for nodes, element_y in zip(group.nodes, group.y, strict=True):
-            y[np.ix_(nodes, nodes)] += element_y
-    free = np.setdiff1d(np.arange(n), circuit.fixed_node)
-    v = np.zeros(n + 1, dtype=complex)
-    v[circuit.fixed_node] = circuit.fixed_v
-    legs = circuit.loads
-    p, q = (s[legs.injection] * legs.share for s in (legs.default_p_kw, legs.default_q_kvar))
-    across = legs.v_rated.astype(complex)
-    for step in range(200):
-        ratio = np.abs(across) / legs.v_rated
-        s = (p * ratio**legs.exponent_p + 1j * q * ratio**legs.exponent_q) / circuit.s_base_kva
-        i = np.zeros(n + 1, dtype=complex)
-        if step > 0:
-            np.add.at(i, legs.node_from, np.conj(s / across))
-            np.add.at(i, legs.node_to, -np.conj(s / across))
-        v[free] = np.linalg.solve(
-            y[np.ix_(free, free)], i[free] - y[np.ix_(free, circuit.fixed_node)] @ circuit.fixed_v
-        )
-        across = v[legs.node_from] - v[legs.node_to]
-    return v[: len(circuit.node_names)]
 
 
 def engine_voltages(path: Path) -> dict[str, complex]:

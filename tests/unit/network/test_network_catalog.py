@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from gridenv.core.errors import MissingExtraError, NetworkError
-from gridenv.network import NetworkSpec, catalog, compile_network, list_networks, load_network, storage
+from gridenv.network import NetworkSpec, catalog, compile_network, list_networks, load_balanced, load_network, storage
 from tests.unit.network.fixed_point import solve_default
 from tests.unit.network.small_networks import everything, two_bus
+from tests.unit.network.small_phase_networks import every_kind
 
 
 @pytest.fixture
@@ -20,17 +21,18 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "networks"
 
 
-def assert_same(a: NetworkSpec, b: NetworkSpec) -> None:
+def assert_same(a: storage.Spec, b: storage.Spec) -> None:
     assert a.name == b.name
-    for table in storage.TABLE_TYPES:
+    assert type(a) is type(b)
+    for table in storage.table_types(type(a)):
         for f in fields(getattr(a, table)):
             left, right = getattr(getattr(a, table), f.name), getattr(getattr(b, table), f.name)
             assert type(left) is type(right)
             np.testing.assert_array_equal(left, right, err_msg=f"{table}.{f.name}")
 
 
-@pytest.mark.parametrize("spec", [everything(), two_bus()], ids=lambda spec: spec.name)
-def test_stored_network_is_read_back_unchanged(spec: NetworkSpec, tmp_path: Path) -> None:
+@pytest.mark.parametrize("spec", [everything(), two_bus(), every_kind()], ids=lambda spec: spec.name)
+def test_stored_network_is_read_back_unchanged(spec: storage.Spec, tmp_path: Path) -> None:
     path = tmp_path / "network.npz"
     storage.save(spec, path)
     assert_same(storage.load(path), spec)
@@ -44,15 +46,24 @@ def test_every_listed_network_has_a_description() -> None:
     assert all(len(text) > 10 and "\n" not in text for text in listed.values())
 
 
-@pytest.mark.parametrize("name", [n for n in list_networks() if not n.startswith("simbench:")])
+THREE_PHASE = ("ieee13", "ieee34", "ieee37", "ieee123", "european_lv")
+BALANCED = [n for n in list_networks() if not n.startswith("simbench:") and n not in THREE_PHASE]
+
+
+@pytest.mark.parametrize("name", BALANCED)
 def test_every_network_loads_and_solves(name: str) -> None:
-    solved = solve_default(compile_network(load_network(name)))
+    solved = solve_default(compile_network(load_balanced(name)))
     assert np.abs(solved.v_pu[solved.v_pu != 0.0]).min() > 0.85
 
 
+def test_three_phase_network_is_refused_where_a_balanced_one_is_needed() -> None:
+    with pytest.raises(NetworkError, match=r"^network 'ieee13' has three unbalanced phases; allowed: a balanced one"):
+        load_balanced("ieee13")
+
+
 def test_unknown_name_suggests_the_closest() -> None:
-    with pytest.raises(NetworkError, match=r"^unknown network 'ieee3'; did you mean 'ieee33'\?$"):
-        load_network("ieee3")
+    with pytest.raises(NetworkError, match=r"^unknown network 'iee33'; did you mean 'ieee33'\?$"):
+        load_network("iee33")
 
 
 def test_second_load_comes_from_the_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
