@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from lightsim2grid.lightsim2grid_cpp import LSGrid, TimeSeriesCPP
+from lightsim2grid.lightsim2grid_cpp import InjectionSweepCPP, LSGrid, TimeSeriesCPP
 
 from experiments.bench.branches import branches, frame
 from experiments.bench.circuit import Circuit
@@ -17,7 +17,9 @@ _UNLIMITED_MVAR = 1e9
 
 
 class LightSimEngine:
-    """Newton's method with KLU over a time series whose steps are the samples.
+    """Newton's method with KLU over a time series whose steps are the samples; with several threads as a sweep.
+
+    A time series starts each step from the one before, a sweep all from the same voltages.
 
     Its transformers are replaced by branches in a frame that turns with their phase shifts, see `frame`. Its tolerance
     is a power mismatch; one pu of our base is one of its.
@@ -36,7 +38,7 @@ class LightSimEngine:
     def prepare(self, samples: Samples) -> None:
         """Consumption of each load, MW and Mvar."""
         self.work = len(samples)
-        self.series = TimeSeriesCPP(self.grid)
+        self.series = TimeSeriesCPP(self.grid) if self.threads == 1 else InjectionSweepCPP(self.grid)
         self.series.nb_thread = self.threads
         demand = -self.circuit.legs.power_pu(samples, self.circuit.s_base_kva) * self.circuit.s_base_kva / KW_PER_MW
         self._load_p, self._load_q = np.ascontiguousarray(demand.real), np.ascontiguousarray(demand.imag)
