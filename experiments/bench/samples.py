@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.bench.circuit import Circuit, Floats
+from experiments.bench.circuit import Circuit, Floats, Ints
+from gridenv.core.units import KW_PER_MW
 
 COMMON_SCALE = (0.3, 1.2)
 """Range of the factor that all injections of a sample share."""
@@ -18,6 +19,7 @@ REVERSED_SHARE = 0.5
 """Active power of a reversed sample as a share of the load it replaces."""
 _BEYOND_LIMIT = 2.0
 """Times `|w|^2 / |z|`, itself at least twice the largest power that a load behind the impedance z can draw."""
+_LARGEST_DROP_PU = 0.15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,25 +70,62 @@ def with_infeasible_sample(circuit: Circuit, samples: Samples) -> Samples:
 def with_random_trees(spec: Any, samples: Samples, seed: int) -> Samples:
     """The same samples, each with switches closed along a random spanning tree of the buses.
 
+    Trees whose voltage drop is estimated to exceed 0.15 pu are drawn anew: a tree of one long arm has no solution.
+
     Args:
-        spec: a balanced network whose switches are all lines, such as ieee33.
+        spec: a balanced network of one voltage level whose switches are all lines, such as ieee33.
         samples: the injections.
         seed: of the random weights.
 
-    Source: a minimum spanning tree of independent random weights.
+    Source: minimum spanning trees of independent random weights; drop by Baran and Wu, "Optimal capacitor placement on
+    radial distribution systems", 1989, without losses: `R p + X q` over the nominal voltage.
     """
-    from scipy.sparse import coo_array
+    generator = np.random.default_rng([seed, len(samples)])
+    closed = np.zeros((len(samples), len(spec.lines)), dtype=bool)
+    missing = np.arange(len(samples))
+    while len(missing):
+        trees = _random_trees(spec, len(missing), generator)
+        drop = _estimated_drop(spec, trees, samples.p_kw[missing], samples.q_kvar[missing])
+        closed[missing] = trees
+        missing = missing[drop > _LARGEST_DROP_PU]
+    return replace(samples, switches=closed)
+
+
+def _line_ends(spec: Any) -> tuple[Ints, Ints]:
+    """The lower and the higher bus number of each line."""
+    number = {bus: i for i, bus in enumerate(spec.buses.id)}
+    ends = np.array([[number[a], number[b]] for a, b in zip(spec.lines.from_bus, spec.lines.to_bus, strict=True)])
+    return ends.min(axis=1), ends.max(axis=1)
+
+
+def _random_trees(spec: Any, count: int, generator: np.random.Generator) -> NDArray[np.bool_]:
+    """[tree, line]"""
+    from scipy.sparse import csr_array
     from scipy.sparse.csgraph import minimum_spanning_tree
 
-    lines = spec.lines
-    number = {bus: i for i, bus in enumerate(spec.buses.id)}
-    start, end = (np.array([number[bus] for bus in buses]) for buses in (lines.from_bus, lines.to_bus))
-    low, high = np.minimum(start, end), np.maximum(start, end)
-    row = {pair: i for i, pair in enumerate(zip(low.tolist(), high.tolist(), strict=True))}
-    generator = np.random.default_rng([seed, len(samples)])
-    closed = np.zeros((len(samples), len(lines)), dtype=bool)
+    low, high = _line_ends(spec)
+    n = len(spec.buses)
+    row = np.full((n, n), -1)
+    row[low, high] = np.arange(len(low))
+    closed = np.zeros((count, len(low)), dtype=bool)
     for states in closed:
-        weights = generator.uniform(1.0, 2.0, len(lines))
-        tree = minimum_spanning_tree(coo_array((weights, (low, high)), shape=(len(number),) * 2).tocsr()).tocoo()
-        states[[row[pair] for pair in zip(tree.coords[0].tolist(), tree.coords[1].tolist(), strict=True)]] = True
-    return replace(samples, switches=closed)
+        tree = minimum_spanning_tree(csr_array((generator.uniform(1.0, 2.0, len(low)), (low, high)), shape=(n, n)))
+        states[row[tree.nonzero()]] = True
+    return closed
+
+
+def _estimated_drop(spec: Any, closed: NDArray[np.bool_], p_kw: Floats, q_kvar: Floats) -> Floats:
+    """[tree] largest voltage change of any bus, pu, without losses."""
+    low, high = _line_ends(spec)
+    number = {bus: i for i, bus in enumerate(spec.buses.id)}
+    acts = np.array([number[bus] for bus in spec.injections.bus])[:, None] == np.arange(len(spec.buses))
+    free = np.setdiff1d(np.arange(len(spec.buses)), [number[bus] for bus in spec.sources.bus])
+    change = np.zeros((len(closed), len(free)))
+    for ohm, power in ((spec.lines.r_ohm, p_kw), (spec.lines.x_ohm, q_kvar)):
+        siemens = closed / ohm
+        laplacian = np.zeros((len(closed), len(spec.buses), len(spec.buses)))
+        laplacian[:, low, high] = laplacian[:, high, low] = -siemens
+        laplacian[:, range(len(spec.buses)), range(len(spec.buses))] = -laplacian.sum(axis=2)
+        change += np.linalg.solve(laplacian[:, free][:, :, free], (power @ acts)[:, free, None])[..., 0]
+    drop: Floats = np.abs(change).max(axis=1) / (spec.buses.vn_kv[0] ** 2 * KW_PER_MW)
+    return drop
