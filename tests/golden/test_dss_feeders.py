@@ -1,4 +1,4 @@
-"""Three-phase feeders of the IEEE PES against OpenDSS (0.14.5, tolerance 1e-10) and the published IEEE 13-bus voltages."""
+"""Three-phase feeders of the IEEE PES against OpenDSS (0.14.5, tolerance 1e-10) and the published voltages of IEEE 13."""
 
 import csv
 from functools import cache
@@ -47,7 +47,7 @@ def node_order(power_flow: PowerFlow, names: Any) -> np.ndarray:
     return np.array([place[str(name).lower()] for name in names])
 
 
-def positions(power_flow: PowerFlow, turns: Any) -> dict[str, np.ndarray]:
+def positions(power_flow: PowerFlow, turns: Any) -> dict[str, Any]:
     """The argument `taps` for turns ratios; empty where nothing steps."""
     law = power_flow.network.circuit.tap_law
     if not power_flow.tap_names:
@@ -113,7 +113,7 @@ def test_feeder_13_has_the_published_voltages(dtype: str) -> None:
     ours = np.asarray(solution.v_pu)[place]
     published = np.array([float(row["vm_pu_published"]) for row in rows])
     turned = np.exp(1j * np.deg2rad([float(row["va_deg_published"]) for row in rows]))
-    # Four digits are published, of another program with other line models; OpenDSS differs by 0.0013 pu and 0.056 degrees.
+    # Four digits are published, of a program with other line models; OpenDSS differs by 0.0013 pu and 0.056 degrees.
     np.testing.assert_allclose(np.abs(ours), published, rtol=0, atol=2e-3)
     assert np.abs(np.rad2deg(np.angle(ours * turned.conj()))).max() <= 0.1
 
