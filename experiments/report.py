@@ -19,7 +19,7 @@ from experiments.style import label, to_data_uri
 from experiments.summary import Summary
 from experiments.train import build_split
 from gridenv.core.config import display_path, to_yaml
-from gridenv.network import NetworkSpec, load_network
+from gridenv.network import load_balanced
 
 _TEMPLATE = Path(__file__).with_name("report.html")
 _SIDE_TEXT = {Side.UNDER: "undervoltage", Side.OVER: "overvoltage"}
@@ -141,9 +141,7 @@ def _figure(image: str, caption: str) -> str:
 
 def _diagram(evaluation: Evaluation) -> tuple[Diagram, Sequence[int]]:
     """The network drawn, and the place of its buses among the task's buses."""
-    network = load_network(evaluation.runs[0].config.task.network)  # type: ignore[attr-defined]
-    assert isinstance(network, NetworkSpec), "tasks are balanced so far"
-    diagram = arrange(network)
+    diagram = arrange(load_balanced(evaluation.runs[0].config.task.network))  # type: ignore[attr-defined]
     names = list(evaluation.env.task.bus_names)
     return diagram, np.array([names.index(bus) for bus in diagram.buses_in_order])  # type: ignore[return-value]
 

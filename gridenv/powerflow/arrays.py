@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from gridenv.core.pytree import pytree, static
 from gridenv.network.arrays import LoadSlots, Network
 from gridenv.network.circuit import ChangerLaw, Ints, StepLaw
+from gridenv.network.spec import Floats
 from gridenv.network.transformer import TransformerModel
 from gridenv.powerflow.droop import DroopCurves, HostDroop
 from gridenv.powerflow.host import Quantities, Reduced, has_charging, reduce_network
@@ -27,6 +28,8 @@ for _law_class in (ChangerLaw, StepLaw, TransformerModel):
     )
 
 TAPS, CAPACITORS, LINES, SWITCHES = "taps", "capacitors", "lines", "switches"
+_LARGEST_MATRIX = 250_000
+"""Entries up to which injections are spread over slots by a matrix product."""
 FEATURES = (TAPS, CAPACITORS, LINES, SWITCHES)
 """What can change besides the injections; each adds its slots to the operator."""
 
@@ -38,10 +41,11 @@ class FlowArrays:
     operator: Any
     """`Dense` or `Blocks`; where switches are data a `Topology`, of which `realised_flow` makes an `Elimination`."""
     law: LoadLaw
-    member: Int[Array, "slot k"]
-    """Injections that act in each load slot, in the order of the network; filled up with their number."""
+    member: Int[Array, "slot k"] | None
+    """Injections that act in each load slot, in the order of the network; filled up with their number. None in small
+    networks, where a matrix product is faster."""
     weight_p: Float[Array, "order slot k"]
-    """kW to pu, by constant power, current and impedance."""
+    """kW to pu, by constant power, current and impedance; without `member` [order, injection, slot]."""
     weight_q: Float[Array, "order slot k"]
     is_load: Float[Array, "*layout"] | None
     """1 for load slots, 0 for the others, in the layout; None where there are no others."""
@@ -66,6 +70,8 @@ class FlowArrays:
     """Admittance of each leg as [Re, Im], pu."""
     capacitor_bank: Int[Array, " leg"]
     capacitor_default: Float[Array, " bank"]
+    n_load: int = static()
+    """Number of load slots; they come first."""
     s_base_kva: float = static()
     n_phase: int = static()
     one_to_one: bool = static()
@@ -130,6 +136,11 @@ def flow_arrays(
 
     order = loads.highest_order + 1
     n_injection = len(circuit.loads.names)
+    as_matrix = dense and n_injection * n_load <= _LARGEST_MATRIX
+    weight_p, weight_q = (
+        _as_matrix(loads.member, w[:order], n_injection) if as_matrix else w[:order]
+        for w in (loads.weight_p, loads.weight_q)
+    )
     same = np.arange(n_injection)[:, None]
     plain = order == 1 and loads.member.shape == same.shape and np.array_equal(loads.member, same)
     one_to_one = bool(plain and np.all(loads.weight_p[0] == 1.0 / circuit.s_base_kva) and not n_other)
@@ -137,9 +148,10 @@ def flow_arrays(
     return FlowArrays(
         operator=operator,
         law=_law(loads, laid_out, droop),
-        member=jnp.asarray(loads.member, "int32"),
-        weight_p=jnp.asarray(loads.weight_p[:order], dtype),
-        weight_q=jnp.asarray(loads.weight_q[:order], dtype),
+        member=None if as_matrix else jnp.asarray(loads.member, "int32"),
+        weight_p=jnp.asarray(weight_p, dtype),
+        weight_q=jnp.asarray(weight_q, dtype),
+        n_load=n_load,
         is_load=laid_out(np.ones(n_load)) if n_other or isinstance(operator, Blocks) else None,
         in_service=jnp.asarray(circuit.loads.in_service, dtype),
         fixed_voltage=jnp.asarray(real_vector(circuit.fixed_v), dtype),
@@ -161,6 +173,16 @@ def flow_arrays(
         one_end=not has_charging(network) and SWITCHES not in features,
         features=tuple(name for name in FEATURES if name in features),
     )
+
+
+def _as_matrix(member: Ints, weight: Floats, n_injection: int) -> Floats:
+    """[order, injection, slot] from [order, slot, k]."""
+    n_order, n_slot, width = weight.shape
+    matrix = np.zeros((n_order, n_injection + 1, n_slot))
+    for k in range(width):
+        for order in range(n_order):
+            np.add.at(matrix[order], (member[:, k], np.arange(n_slot)), weight[order, :, k])
+    return matrix[:, :-1]
 
 
 def _cast(value: Any, dtype: str) -> Array:

@@ -25,7 +25,7 @@ from gridenv.powerflow.studies import Loadability, Sensitivity, loadability, sen
 
 METHODS = ("auto", "dense", "sparse", "newton")
 """`dense` and `sparse` say how the network is held (see `operators`), `newton` that the fixed point is left out."""
-DENSE_SLOTS = 320
+DENSE_SLOTS = 128
 """Measured: beyond about this many injection nodes blocks are faster than one matrix, whatever the network."""
 
 DEFAULT_TOLERANCE_PU = {"float32": 1e-6, "float64": 1e-10}
@@ -416,7 +416,7 @@ def _outcome(solution: solver.FlowSolution) -> tuple[Array, Array, Array, Array]
 @jax.jit
 def _seen_at_start(arrays: FlowArrays, start: Array, equipment: Equipment) -> Array:
     """What the slots see when what acted in those of the loads acts again; in the others, which may differ, nothing."""
-    n_load, n_slot, n_start = arrays.member.shape[0], arrays.n_slot, start.shape[-1] // 2
+    n_load, n_slot, n_start = arrays.n_load, arrays.n_slot, start.shape[-1] // 2
     if not n_slot == n_start == n_load:
         base = jnp.zeros((*start.shape[:-1], 2 * n_slot), start.dtype)
         base = base.at[..., :n_load].set(start[..., :n_load])

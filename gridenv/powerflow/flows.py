@@ -249,6 +249,6 @@ def _entering(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -
 
 def _injected(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -> Float[Array, "*batch"]:
     """Active power that the load slots feed in, pu."""
-    n_load = flow.member.shape[0]
+    n_load = flow.n_load
     (yr, yi), (xr, xi) = (jnp.split(pair, 2, axis=-1) for pair in (slot_voltage(flow, slot_current), slot_current))
     return jnp.sum((yr * xr + yi * xi)[..., :n_load], axis=-1)

@@ -197,7 +197,9 @@ def _by_order(
 ) -> tuple[Array, ...]:
     if flow.one_to_one:
         return (flow.operator.laid_out(power * (1.0 / flow.s_base_kva)),)
-    n_other = flow.n_slot - flow.member.shape[0]
+    n_other = flow.n_slot - flow.n_load
+    if flow.member is None:
+        return tuple(flow.operator.laid_out(jnp.pad(power @ weight, ((0, 0), (0, n_other)))) for weight in weights)
     # Transposed, so that a gather moves the values of all samples at once.
     filled = jnp.pad(power.T, ((0, 1), (0, 0)))
     orders = []
@@ -209,9 +211,9 @@ def _by_order(
 
 def _gain(flow: FlowArrays, n_sample: int, equipment: Equipment) -> Gain | None:
     """Factors of the slots of the features; a feature without a given state is as built."""
-    if not set(flow.features) - {SWITCHES} or flow.n_slot == flow.member.shape[0]:
+    if not set(flow.features) - {SWITCHES} or flow.n_slot == flow.n_load:
         return None
-    n_load = flow.member.shape[0]
+    n_load = flow.n_load
     parts: list[Any] = [jnp.zeros((n_sample, n_load), flow.dtype) + 0j]
     if TAPS in flow.features and SWITCHES not in flow.features:
         parts.append(_tap_gain(flow, n_sample, equipment.taps))

@@ -17,7 +17,7 @@ from gridenv.core.errors import ConfigError, did_you_mean, raise_collected
 from gridenv.devices import load, pv
 from gridenv.exogenous import episode_starts
 from gridenv.exogenous.scenario import PRICE_NAME, Scenario, build_scenario, sample, sample_window
-from gridenv.network import Network, NetworkSpec, load_network
+from gridenv.network import Network, NetworkSpec, load_balanced
 from gridenv.network.spec import InjectionTable
 from gridenv.powerflow import PowerFlow
 from gridenv.sim.model import GridModel
@@ -94,12 +94,7 @@ def _distinct(names: Iterable[str]) -> list[str]:
 
 def _network(config: VoltVarConfig) -> NetworkSpec:
     """The catalogue's network with the task's source voltage, line ratings and inverters."""
-    spec = load_network(config.network)
-    if not isinstance(spec, NetworkSpec):
-        raise ConfigError(
-            f"task: network '{spec.name}' is three-phase; allowed: balanced networks, as the task has one phase; "
-            "choose another network"
-        )
+    spec = load_balanced(config.network)
     buses = [i.bus for i in config.inverters]
     raise_collected(
         [
