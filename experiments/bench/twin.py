@@ -4,7 +4,7 @@ power-grid-model has three phases at every node, loads from phase to ground, and
 phase. The twin has the same buses and coupled lines. Phases that are absent are there without load; loads in delta draw
 the same power to ground, half of it at each end; transformers and regulators are their series impedances (no ratio, no
 shift); shunt capacitances are averaged over the phases, and so are capacitor banks. A source has its positive-sequence
-impedance in all phases. Switches and regulators get a least impedance: below it power-grid-model fails from rounding.
+impedance in all phases. Switches and regulators get a least impedance: below it Newton's method fails at 1e-10.
 All voltages are referred to one level.
 """
 
