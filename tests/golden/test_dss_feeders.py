@@ -1,4 +1,4 @@
-"""Three-phase feeders of the IEEE PES against OpenDSS (0.14.5, tolerance 1e-10) and the published voltages of IEEE 13."""
+"""Three-phase feeders of the IEEE PES against OpenDSS (0.14.5, tolerance 1e-10) and published voltages of IEEE 13."""
 
 import csv
 from functools import cache

@@ -13,7 +13,8 @@ from jax import numpy as jnp
 from gridenv.core.errors import NetworkError
 from gridenv.network import LineTable, Network, NetworkSpec, TransformerTable, compile_network
 from gridenv.network.transformer import transformer_model, transformer_two_port
-from tests.unit.network.fixed_point import solve, solve_default
+from gridenv.powerflow.host import Reduced, reduce_network
+from tests.unit.network.fixed_point import Solved, solve, solve_default
 from tests.unit.network.small_networks import everything, flags, floats, two_bus
 
 ROUNDING = 1e-12
@@ -22,13 +23,23 @@ S_BASE_KVA = 1000.0
 
 def test_two_bus_arrays_are_those_worked_by_hand() -> None:
     network = compile_network(two_bus())
-    np.testing.assert_allclose(network.w_bus, [1.0, 1.0], rtol=ROUNDING)
-    np.testing.assert_allclose(network.z_bus, [[0.0], [0.01 + 0.02j]], rtol=ROUNDING)
-    np.testing.assert_allclose(network.line_i_base_a, [1000.0 / (np.sqrt(3.0) * 10.0)])
-    np.testing.assert_allclose(network.source_f, [[-1.0]], rtol=ROUNDING)
-    np.testing.assert_allclose([network.line_f_from[0, 0], network.line_f_to[0, 0]], [-1.0, 1.0], rtol=ROUNDING)
-    np.testing.assert_allclose([network.source_i0[0], network.line_i0_from[0]], 0.0, atol=ROUNDING)
-    assert (network.n_bus, network.n_inj, network.n_slot) == (2, 1, 1)
+    np.testing.assert_allclose(network.w, [1.0, 1.0], rtol=ROUNDING)
+    y = 1.0 / (0.01 + 0.02j)
+    np.testing.assert_allclose(network.y_full.toarray(), [[y, -y], [-y, y]], rtol=ROUNDING)
+    np.testing.assert_allclose(network.circuit.line_i_base_a, [1000.0 / (np.sqrt(3.0) * 10.0)])
+    reduced = _reduced(network)
+    np.testing.assert_allclose(reduced.nodes[1], [[0.0], [0.01 + 0.02j]], rtol=ROUNDING)
+    np.testing.assert_allclose(reduced.slots[1], [[0.01 + 0.02j]], rtol=ROUNDING)
+    # Without charging the current at the from end tells that at the other; a source's voltage does not respond.
+    np.testing.assert_allclose(reduced.lines[1], [[-1.0]], rtol=ROUNDING)
+    np.testing.assert_allclose(reduced.sources[1], [[-1.0], [0.0]], rtol=ROUNDING)
+    np.testing.assert_allclose([reduced.sources[0][0], reduced.lines[0][0]], 0.0, atol=ROUNDING)
+    assert (network.n_node, len(network.injection_names), len(network.load_slots)) == (2, 1, 1)
+
+
+def _reduced(network: Network) -> Reduced:
+    """Quantities as functions of what acts in the load slots."""
+    return reduce_network(network, np.array(network.load_slots, dtype=np.int64))
 
 
 def test_two_bus_voltage_solves_the_quadratic() -> None:
@@ -49,9 +60,10 @@ def test_line_open_at_far_end_draws_its_charging_current() -> None:
     network = compile_network(spec.replace(lines=lines), allow_islands=True)
     y_half = 1e-4j * 100.0
     y_open = y_half + 1.0 / (0.01 + 0.02j + 1.0 / y_half)
-    np.testing.assert_allclose(network.line_i0_from, [y_open], rtol=ROUNDING)
-    np.testing.assert_allclose(network.source_i0, [y_open], rtol=ROUNDING)
-    assert network.line_i0_to[0] == 0.0
+    np.testing.assert_allclose(network.circuit.lines.y, [[[y_open, 0.0], [0.0, 0.0]]], rtol=ROUNDING)
+    reduced = _reduced(network)
+    np.testing.assert_allclose(reduced.lines[0], [y_open, 0.0], rtol=ROUNDING)
+    np.testing.assert_allclose(reduced.sources[0][0], y_open, rtol=ROUNDING)
     solved = solve_default(network)
     assert abs(solved.loss_kw - y_open.real * S_BASE_KVA) < ROUNDING
     assert solved.loss_kw > 0.0
@@ -60,10 +72,10 @@ def test_line_open_at_far_end_draws_its_charging_current() -> None:
 def test_island_is_de_energised_and_its_load_unserved() -> None:
     network = compile_network(two_bus().with_switches({"ab": False}), allow_islands=True)
     np.testing.assert_array_equal(network.energised, [True, False])
-    np.testing.assert_array_equal(network.bus_to_node, [0, -1])
-    np.testing.assert_array_equal(network.w_bus, [1.0, 0.0])
-    np.testing.assert_array_equal(network.injection_to_slot, [-1])
-    assert network.n_slot == 0
+    np.testing.assert_array_equal(network.row, [-1, -1])
+    np.testing.assert_array_equal(network.w, [1.0, 0.0])
+    np.testing.assert_array_equal(network.served, [False])
+    assert len(network.load_slots) == 0
     assert solve_default(network).source_kva[0] == 0.0
     with pytest.raises(NetworkError, match=r"injection 'load\.b'.*no path to a source"):
         compile_network(two_bus().with_switches({"ab": False}))
@@ -106,12 +118,16 @@ def test_resonance_of_an_open_line_is_reported() -> None:
 
 def test_slots_follow_the_injection_table() -> None:
     network = compile_network(everything())
-    np.testing.assert_array_equal(network.injection_to_slot, [0, 1, 2, 3, -1, -1])
-    np.testing.assert_array_equal(network.injection_to_source, [-1, -1, -1, -1, 0, -1])
-    names = [network.node_names[bus] for bus in network.slot_bus]
-    assert names == ["l2", "m2", "l1", "m3"], "m4 is fused with m3, its first bus"
-    np.testing.assert_array_equal(network.z_bus[3], network.z_bus[4])
-    np.testing.assert_array_equal(network.source_to_node, [0, 1])
+    np.testing.assert_array_equal(network.loads.member, np.arange(5)[:, None])
+    np.testing.assert_array_equal(network.served, [True, True, True, True, True, False])
+    measure = network.slots.measure[list(network.load_slots)].tocoo()
+    assert np.all(measure.data == 1.0)
+    names = [network.node_names[node] for node in measure.col[np.argsort(measure.row)]]
+    assert names == ["l2", "m2", "l1", "m3", "s"], "m4 is fused with m3, its first bus"
+    nodes = _reduced(network).nodes
+    np.testing.assert_array_equal(nodes[1][3], nodes[1][4])
+    np.testing.assert_array_equal(network.circuit.fixed_node, [0, 7])
+    np.testing.assert_array_equal(network.row[[0, 7]], [-1, -1])
 
 
 def test_one_sided_transformer_keeps_its_no_load_current() -> None:
@@ -119,7 +135,8 @@ def test_one_sided_transformer_keeps_its_no_load_current() -> None:
     trafos = replace(spec.transformers, lv_closed=flags(False, True))
     network = compile_network(spec.replace(transformers=trafos))
     solved = solve_default(network)
-    assert network.trafo_i0_lv[0] == 0.0
+    np.testing.assert_array_equal(network.circuit.transformers.y[0] != 0.0, [[True, False], [False, False]])
+    assert _reduced(network).transformers[0][1] == 0.0
     # 0.3 % no-load current at a voltage near rated, tap at 97.5 %
     assert 0.003 < solved.trafo_loading[0] < 0.0033
 
@@ -188,19 +205,44 @@ def test_transformer_is_the_same_in_jax_and_differentiable_in_the_tap() -> None:
 
 
 def _power_mismatch_kva(network: Network, p_kw: Any, q_kvar: Any) -> float:
-    """Largest mismatch of Kirchhoff's current law in the nodal admittance matrix, as power."""
+    """Largest mismatch of Kirchhoff's current law in the nodal admittance matrix, as power.
+
+    Voltages are those of the eliminated network with the oracle's currents in its slots.
+    """
+    circuit = network.circuit
     solved = solve(network, p_kw, q_kvar)
-    live = network.bus_to_node >= 0
-    v_node = np.zeros(network.y_node.shape[0], dtype=complex)
-    v_node[network.bus_to_node[live]] = solved.v_pu[live]
+    x = _slot_current(network, solved, p_kw, q_kvar)
+    base, response = _reduced(network).nodes
+    v_bus = base + response @ x
+    np.testing.assert_allclose(v_bus, solved.v_pu, rtol=0, atol=1e-9)
+    _assert_quantities(network, solved, x)
+    v_node = np.where(circuit.alias == np.arange(circuit.n_node), v_bus, 0.0)
     given_kva = np.zeros_like(v_node)
-    served = (network.injection_to_slot >= 0) | (network.injection_to_source >= 0)
-    node = network.bus_to_node[network.injection_bus]
-    np.add.at(given_kva, node[served], (p_kw + 1j * q_kvar)[served])
-    np.add.at(given_kva, network.bus_to_node[network.source_bus], solved.source_kva)
+    served = network.served
+    np.add.at(given_kva, circuit.alias[circuit.loads.node_from[served]], (p_kw + 1j * q_kvar)[served])
+    np.add.at(given_kva, circuit.fixed_node, solved.source_kva)
     balance_kw = solved.source_kva.real.sum() + p_kw[served].sum() - solved.loss_kw - solved.shunt_kw
     assert abs(balance_kw) < 1e-8
-    return float(np.abs(v_node * np.conj(network.y_node @ v_node) * S_BASE_KVA - given_kva).max())
+    return float(np.abs(v_node * np.conj(network.y_full @ v_node) * S_BASE_KVA - given_kva).max())
+
+
+def _slot_current(network: Network, solved: Solved, p_kw: Any, q_kvar: Any) -> Any:
+    """Currents of the load slots at the oracle's voltages."""
+    s_pu = np.append((p_kw + 1j * q_kvar) / S_BASE_KVA, 0.0)[network.loads.member].sum(axis=1)
+    seen = network.slots.measure[list(network.load_slots)] @ solved.v_pu
+    return np.conj(s_pu / seen)
+
+
+def _assert_quantities(network: Network, solved: Solved, x: Any) -> None:
+    """Currents and source power that the eliminated network gives are the oracle's."""
+    circuit, reduced = network.circuit, _reduced(network)
+    lines, trafos, sources = (base + r @ x for base, r in (reduced.lines, reduced.transformers, reduced.sources))
+    np.testing.assert_allclose(lines.reshape(-1, 2), solved.line_current_pu, rtol=0, atol=1e-9)
+    loading = (np.abs(trafos.reshape(-1, 2)) / circuit.transformer_rating).max(axis=1)
+    np.testing.assert_allclose(loading, solved.trafo_loading, rtol=0, atol=1e-8)
+    current, v = np.split(sources, 2)
+    np.testing.assert_allclose(v, circuit.fixed_v, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(v * current.conj() * S_BASE_KVA, solved.source_kva, rtol=0, atol=1e-6)
 
 
 powers = st.lists(st.floats(-150.0, 150.0), min_size=6, max_size=6).map(np.array)
@@ -224,7 +266,7 @@ def test_renumbered_and_turned_network_gives_the_same_voltages(order: Any, line_
     reference = compile_network(spec)
     network = compile_network(_renumbered(spec, order, line_order, turned))
     place = [network.node_names.index(f"n{name}") for name in reference.node_names]
-    np.testing.assert_allclose(network.w_bus[place], reference.w_bus, rtol=1e-12)
+    np.testing.assert_allclose(network.w[place], reference.w, rtol=1e-12)
     solved, expected = solve_default(network), solve_default(reference)
     np.testing.assert_allclose(solved.v_pu[place], expected.v_pu, rtol=1e-11)
     np.testing.assert_allclose(solved.line_loading, expected.line_loading[list(line_order)], rtol=1e-9, atol=1e-12)

@@ -39,7 +39,9 @@ def test_published_reconfiguration_has_the_known_losses() -> None:
 
 def test_injections_are_slots_in_order() -> None:
     network = compile_network(build())
-    np.testing.assert_array_equal(network.injection_to_slot, np.arange(32))
+    np.testing.assert_array_equal(network.loads.member, np.arange(32)[:, None])
+    assert network.load_slots == range(32)
+    assert network.served.all()
 
 
 def test_data_are_those_of_pandapower() -> None:
