@@ -105,9 +105,9 @@ class _Search(NamedTuple):
 def solve_controlled(
     flow: FlowArrays,
     controls: Controls,
-    p_kw: Float[Array, "*batch injection"],
-    q_kvar: Float[Array, "*batch injection"],
-    start: Float[Array, "*batch two_slot"] | None,
+    p_kw: Float[Array, "... injection"],
+    q_kvar: Float[Array, "... injection"],
+    start: Float[Array, "... two_slot"] | None,
     equipment: Equipment,
     *,
     tolerance_pu: float,

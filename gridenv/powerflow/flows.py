@@ -98,8 +98,8 @@ def slot_voltage(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]
 def residual_pu(
     flow: FlowArrays,
     slot_current: Float[Array, "*batch two_slot"],
-    p_kw: Float[Array, "*batch injection"],
-    q_kvar: Float[Array, "*batch injection"],
+    p_kw: Float[Array, "... injection"],
+    q_kvar: Float[Array, "... injection"],
     equipment: Equipment = AS_BUILT,
 ) -> Float[Array, "*batch"]:
     """Largest difference of the power that the currents carry, V conj(I), and that asked for, pu of `s_base_kva`.
@@ -130,8 +130,8 @@ def residual_pu(
 
 @jax.jit
 def unserved_kw(
-    flow: FlowArrays, slot_current: Array, p_kw: Float[Array, "*batch injection"], nodes: Any, energised: Array
-) -> Float[Array, "*batch"]:
+    flow: FlowArrays, slot_current: Array, p_kw: Float[Array, "... injection"], nodes: Any, energised: Array
+) -> Float[Array, "..."]:
     """Active power of loads with a node [injection, k] that is not energised; one past the last node is ground."""
     del slot_current
     supplied = jnp.concatenate([energised, jnp.ones_like(energised[..., :1])], axis=-1)

@@ -128,7 +128,7 @@ def _direction(problem: Problem, y: Float[Array, "*layout"]) -> tuple[Float[Arra
 def gmres(problem: Problem, apply: Callable[[Array], Array], right: Float[Array, "*layout"]) -> Array:
     """Solution of `apply(x) = right` for every sample by itself, from one Krylov space of fixed size."""
     axes = tuple(axis for axis in range(right.ndim) if axis != problem.operator.sample_axis)
-    size = min(_KRYLOV, int(right.size // max(right.shape[problem.operator.sample_axis], 1)))
+    size = min(_KRYLOV, max(1, int(right.size // max(right.shape[problem.operator.sample_axis], 1))))
     tiny = jnp.finfo(right.dtype).tiny * 1e6
 
     def dot(a: Array, b: Array) -> Array:

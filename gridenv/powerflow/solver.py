@@ -66,9 +66,9 @@ class FlowSolution:
 @partial(jax.jit, static_argnames=("tolerance_pu", "max_iterations", "newton_only"))
 def solve(
     flow: FlowArrays,
-    p_kw: Float[Array, "*batch injection"],
-    q_kvar: Float[Array, "*batch injection"],
-    start: Float[Array, "*batch two_slot"] | None,
+    p_kw: Float[Array, "... injection"],
+    q_kvar: Float[Array, "... injection"],
+    start: Float[Array, "... two_slot"] | None,
     equipment: Equipment = AS_BUILT,
     *,
     tolerance_pu: float,
