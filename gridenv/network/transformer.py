@@ -13,23 +13,26 @@ Array = Any
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerModel:
-    """Tap-independent parameters, per unit of the common power base and of the buses' nominal voltages."""
+    """Tap-independent parameters, per unit of the common power base and of the buses' nominal voltages.
 
-    vn_hv_pu: Floats
+    Columns of numbers or truth values, [transformer]; device arrays where JAX holds them.
+    """
+
+    vn_hv_pu: Any
     """Rated voltage of the high-voltage winding."""
-    vn_lv_pu: Floats
+    vn_lv_pu: Any
     z_pu: Any
     """Series impedance of all parallel units, referred to the low-voltage winding at rated voltage, complex."""
     y_pu: Any
     """Magnetising admittance of all parallel units, referred likewise, complex."""
-    r_share_hv: Floats
-    x_share_hv: Floats
-    shift_rad: Floats
-    tap_on_hv: Bools
-    tap_neutral: Floats
-    tap_step: Floats
-    tap_step_rad: Floats
-    tap_is_phase_shifter: Bools
+    r_share_hv: Any
+    x_share_hv: Any
+    shift_rad: Any
+    tap_on_hv: Any
+    tap_neutral: Any
+    tap_step: Any
+    tap_step_rad: Any
+    tap_is_phase_shifter: Any
 
 
 @dataclass(frozen=True, kw_only=True)
