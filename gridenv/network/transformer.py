@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from gridenv.network.spec import Bools, Floats, TransformerTable
+from gridenv.network.spec import Floats, TransformerTable
 
 Array = Any
 """Array of the namespace handed in as `xp`: NumPy on the host, `jax.numpy` inside jit."""
