@@ -22,6 +22,7 @@ from gridenv.powerflow.inputs import as_spec, check_settings, dtype_name, equipm
 from gridenv.powerflow.solution import Solution
 from gridenv.powerflow.solver import Equipment
 from gridenv.powerflow.studies import Loadability, Sensitivity, loadability, sensitivity
+from gridenv.powerflow.threads import shared_out
 
 METHODS = ("auto", "dense", "sparse", "newton")
 """`dense` and `sparse` say how the network is held (see `operators`), `newton` that the fixed point is left out."""
@@ -246,7 +247,14 @@ class PowerFlow:
                 v_pu, current, converged, iterations = _outcome(found.solution)
                 equipment, settled = found.equipment, found.settled
             else:
-                v_pu, current, converged, iterations = _solve(arrays, p, q, first, equipment, **settings)
+
+                def run(*asked: Any) -> tuple[Array, Array, Array, Array]:
+                    with self.precision():  # holds for the thread that enters it
+                        return _solve(arrays, *asked, **settings)
+
+                asked = (p, q, first, equipment)
+                outcome = shared_out(run, asked) if SWITCHES in arrays.features else run(*asked)
+                v_pu, current, converged, iterations = outcome
                 settled = None
         return Solution(self, arrays.features, v_pu, current, converged, iterations, p, q, equipment, settled)
 

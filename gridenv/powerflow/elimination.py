@@ -91,7 +91,7 @@ class Ports:
     node_signs: Float[Array, "node k"]
     named: Int[Array, " named"]
     """Nodes that are asked for."""
-    reference: Float[Array, "two node"]
+    reference: Float[Array, "two place"]
     """Voltages that the deviations are counted from, ground last."""
 
 
@@ -128,7 +128,7 @@ class Elimination:
     trafo_nodes: Int[Array, "transformer terminal"]
     fixed_y: Pair
     """[fixed, k, sample] couplings of the fixed nodes."""
-    fixed_near: Int[Array, "fixed k"]
+    fixed_near: Int[Array, "fixed near"]
     fixed_i0: Pair
     """[fixed, sample] currents at the reference voltages."""
     fixed_node: Int[Array, " fixed"]

@@ -44,7 +44,7 @@ class Equipment:
 
 AS_BUILT = Equipment()
 
-_PART = 512
+PART = 512
 """Samples solved at once where each has its own factors. Measured on IEEE-33: 256 to 1024 are equal, 4096 takes twice
 as long for each."""
 
@@ -117,17 +117,17 @@ def solve(
 def in_parts(solve_part: Callable[[Any], FlowSolution], asked: Any) -> FlowSolution:
     """Solve a large batch part by part, so that the factors of a part stay in the cache of a processor."""
     n_sample = jax.tree.leaves(asked)[0].shape[0]
-    if n_sample <= _PART:
+    if n_sample <= PART:
         return solve_part(asked)
-    n_part = -(-n_sample // _PART)
+    n_part = -(-n_sample // PART)
 
     def divided(a: Array) -> Array:
         # Fillings repeat the first sample.
-        filled = jnp.concatenate([a, jnp.broadcast_to(a[:1], (n_part * _PART - n_sample, *a.shape[1:]))])
-        return filled.reshape(n_part, _PART, *a.shape[1:])
+        filled = jnp.concatenate([a, jnp.broadcast_to(a[:1], (n_part * PART - n_sample, *a.shape[1:]))])
+        return filled.reshape(n_part, PART, *a.shape[1:])
 
     solved = lax.map(solve_part, jax.tree.map(divided, asked))
-    return jax.tree.map(lambda a: a.reshape(n_part * _PART, *a.shape[2:])[:n_sample], solved)
+    return jax.tree.map(lambda a: a.reshape(n_part * PART, *a.shape[2:])[:n_sample], solved)
 
 
 def batch_shape(*asked: Any) -> tuple[int, ...]:

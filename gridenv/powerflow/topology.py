@@ -51,7 +51,7 @@ class Topology:
     line_switch: Int[Array, " line"]
     """Switch of each line."""
     line_can_close: Float[Array, " line"]
-    bus_switch: Int[Array, " switch"]
+    bus_switch: Int[Array, " bus_switch"]
     """Those switches that are not lines."""
     line_y: Pair
     """[line, terminal, terminal] when closed."""
@@ -72,8 +72,8 @@ class Topology:
     tap_measure: Pair
     tap_direct: Pair
     fixed_node: Int[Array, " fixed"]
-    fixed_near: Int[Array, "fixed k"]
-    fixed_entry: Int[Array, "fixed k"]
+    fixed_near: Int[Array, "fixed near"]
+    fixed_entry: Int[Array, "fixed near"]
     source_terminal: Int[Array, " fixed"]
     default_switches: Float[Array, " switch"]
     sample_axis: int = static(default=1)
