@@ -42,6 +42,9 @@ class LoadSlots:
 
     member: Ints
     """[slot, k] injections that act there; filled up with the number of injections."""
+    node_from: Ints
+    """[slot] node of the circuit that the slot is at, before closed switches join nodes; -1 = ground."""
+    node_to: Ints
     weight_p: Floats
     """[order, slot, k] share of each one's active power, pu; order 0 constant power, 1 current, 2 impedance."""
     weight_q: Floats

@@ -96,7 +96,8 @@ def _load_slots(
     rest = np.stack([legs.exponent_p, legs.exponent_q, legs.v_rated, legs.v_min, legs.v_max, legs.v_low], -1)
     rest[plain] = 0.0
     own = np.where(apart[legs.injection], legs.injection + 1, 0)
-    key = np.column_stack([a, b, own, plain, rest])[use]
+    # Not at the joined nodes: a switch that is data may part them.
+    key = np.column_stack([legs.node_from, legs.node_to, own, plain, rest])[use]
     _, first, slot = np.unique(key, axis=0, return_index=True, return_inverse=True)
     order = np.argsort(first)
     rank = np.empty(len(first), dtype=np.int64)
@@ -108,6 +109,8 @@ def _load_slots(
     return (
         LoadSlots(
             member=member,
+            node_from=legs.node_from[leg],
+            node_to=legs.node_to[leg],
             weight_p=weight_p,
             weight_q=weight_q,
             exponent_p=np.where(plain[leg], 0.0, legs.exponent_p[leg]),

@@ -173,7 +173,9 @@ class Elimination:
                 if quantity == self.lines
                 else (self.trafo_y, self.trafo_i0, self.trafo_nodes)
             )
-            rows = _element_currents(y, i0, self._deviations(x).at_rows(nodes))
+            live = self.live[nodes].reshape(-1, x.shape[-1])
+            current = _element_currents(y, i0, self._deviations(x).at_rows(nodes))
+            rows = Pair(*(jnp.where(live, part, 0.0) for part in current))
         return jnp.concatenate(rows).T
 
     def laid_out(self, values: Float[Array, "sample slot"]) -> Float[Array, "slot sample"]:

@@ -16,8 +16,9 @@ from gridenv.network.slots import series_admittance
 from gridenv.powerflow.elimination import Elimination, Pair, Ports, Steps, factorise, reached, substitute
 from gridenv.powerflow.symbolic import Order, elimination_order
 
-SWITCH_PU = 1e9
-"""Admittance of a closed bus-bus switch. Assumed: its voltage drop is below what float64 resolves at 100 MVA."""
+SWITCH_PU = 1e12
+"""Admittance of a closed bus-bus switch. Assumed: a drop of 1e-10 pu at 100 MVA is none; star and mesh carry it without
+cancellation, see `elimination`."""
 
 
 @pytree
@@ -395,6 +396,9 @@ class _Builder:
         ends = np.full((len(self.chosen), 2), n)
         for slot, node, value in zip(measure.row, measure.col, measure.data, strict=True):
             ends[slot, 0 if value.real > 0 else 1] = node
+        loads = self.network.loads
+        at = np.column_stack([loads.node_from, loads.node_to])
+        ends[: len(at)] = np.where(at >= 0, at, n)
         members: list[list[tuple[int, float]]] = [[] for _ in range(n + 1)]
         for slot, (a, b) in enumerate(ends):
             members[a].append((slot, 1.0))
