@@ -75,8 +75,10 @@ def balanced_circuit(spec: NetworkSpec) -> Circuit:
 
 
 def _alias(topology: Topology) -> Ints:
-    """Bus that stands for each electrical node: that of its first source, else the first; a source stays at its bus when
-    switches that are data part the node."""
+    """Bus that stands for each electrical node: that of its first source, else its first.
+
+    A source then stays at its bus when switches that are data part the node.
+    """
     _, first = np.unique(topology.bus_to_node, return_index=True)
     sources = topology.source_bus[topology.source_on][::-1]
     first[topology.bus_to_node[sources]] = sources

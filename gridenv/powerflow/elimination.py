@@ -288,8 +288,8 @@ def factorise(steps: Steps, coupling: Pair, ground: Pair, live: Bool[Array, "nod
         wide_inverse = Pair(inverse.re[None], inverse.im[None])
         share_out = leaving * wide_inverse
         share_in = share_out if steps.is_symmetric else coupling.at_rows(steps.in_entry[k]) * wide_inverse
-        mesh = Pair(*(part[jnp.array(first)] for part in share_in)) * Pair(
-            *(part[jnp.array(second)] for part in leaving)
+        mesh = Pair(*(part[jnp.array(first, "int32")] for part in share_in)) * Pair(
+            *(part[jnp.array(second, "int32")] for part in leaving)
         )
         coupling = coupling.add_at(steps.update[k], mesh)
         ground = ground.add_at(steps.upper[k], share_in * Pair(own.re[None], own.im[None]))
