@@ -45,6 +45,8 @@ class LoadSlots:
     node_from: Ints
     """[slot] node of the circuit that the slot is at, before closed switches join nodes; -1 = ground."""
     node_to: Ints
+    alive: Bools
+    """[slot] whether both nodes are supplied as the network is built; a switch that is data may change that."""
     weight_p: Floats
     """[order, slot, k] share of each one's active power, pu; order 0 constant power, 1 current, 2 impedance."""
     weight_q: Floats

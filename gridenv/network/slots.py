@@ -90,7 +90,7 @@ def _load_slots(
     alive &= (b < 0) | energised[b]
     served = legs.in_service.copy()
     served[legs.injection[~alive]] = False
-    use = np.flatnonzero(served[legs.injection])
+    use = np.flatnonzero(legs.in_service[legs.injection])
     plain_p, plain_q = (np.isin(e, _PLAIN_EXPONENTS) for e in (legs.exponent_p, legs.exponent_q))
     plain = plain_p & plain_q & (legs.v_min == 0.0) & np.isinf(legs.v_max)
     rest = np.stack([legs.exponent_p, legs.exponent_q, legs.v_rated, legs.v_min, legs.v_max, legs.v_low], -1)
@@ -111,6 +111,7 @@ def _load_slots(
             member=member,
             node_from=legs.node_from[leg],
             node_to=legs.node_to[leg],
+            alive=alive[leg],
             weight_p=weight_p,
             weight_q=weight_q,
             exponent_p=np.where(plain[leg], 0.0, legs.exponent_p[leg]),

@@ -135,15 +135,17 @@ def flow_arrays(
         return operator.laid_out(jnp.asarray(np.pad(np.asarray(values), (0, n_other))[None], dtype))
 
     order = loads.highest_order + 1
+    # Where switches are data, the operator knows which slots are supplied.
+    alive = loads.alive | (SWITCHES in features)
     n_injection = len(circuit.loads.names)
     as_matrix = dense and n_injection * n_load <= _LARGEST_MATRIX
     weight_p, weight_q = (
-        _as_matrix(loads.member, w[:order], n_injection) if as_matrix else w[:order]
-        for w in (loads.weight_p, loads.weight_q)
+        _as_matrix(loads.member, w, n_injection) if as_matrix else w
+        for w in (weight[:order] * alive[:, None] for weight in (loads.weight_p, loads.weight_q))
     )
     same = np.arange(n_injection)[:, None]
     plain = order == 1 and loads.member.shape == same.shape and np.array_equal(loads.member, same)
-    one_to_one = bool(plain and np.all(loads.weight_p[0] == 1.0 / circuit.s_base_kva) and not n_other)
+    one_to_one = bool(plain and alive.all() and np.all(loads.weight_p[0] == 1.0 / circuit.s_base_kva) and not n_other)
     ends = np.where(circuit.line_closed | (SWITCHES in features), 1.0, 0.0)[:, None, None]
     return FlowArrays(
         operator=operator,
@@ -152,7 +154,7 @@ def flow_arrays(
         weight_p=jnp.asarray(weight_p, dtype),
         weight_q=jnp.asarray(weight_q, dtype),
         n_load=n_load,
-        is_load=laid_out(np.ones(n_load)) if n_other or isinstance(operator, Blocks) else None,
+        is_load=laid_out(alive) if n_other or isinstance(operator, Blocks) or not alive.all() else None,
         in_service=jnp.asarray(circuit.loads.in_service, dtype),
         fixed_voltage=jnp.asarray(real_vector(circuit.fixed_v), dtype),
         line_i_base_a=jnp.asarray(circuit.line_i_base_a, dtype),
