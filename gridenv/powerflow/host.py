@@ -137,7 +137,9 @@ def _line_direct(network: Network, chosen: Ints) -> csr_array:
         wide = np.broadcast_to(column[:, None, :, half], y.shape)
         entries += [(start, wide, -y), (start + n_phase, wide, y)]
     rows, columns, data = (np.concatenate([np.ravel(e[k]) for e in entries]) for k in range(3))
-    return coo_array((data, (rows, columns)), shape=shape).tocsr()
+    # An open line has no series current: a stored zero would tie its quantities to slots that see nothing.
+    keep = data != 0
+    return coo_array((data[keep], (rows[keep], columns[keep])), shape=shape).tocsr()
 
 
 def reduce_network(network: Network, chosen: Ints) -> Reduced:
