@@ -43,6 +43,27 @@ def test_power_flow_agrees_with_pandapower(name: str, dtype: str) -> None:
         assert np.all(np.abs(np.asarray(solution.loss_kw) - loss_kw) <= LOSS_TOLERANCE[dtype] * source_kva / 10)
 
 
+@pytest.mark.parametrize("method", ["dense", "sparse", "newton"])
+@pytest.mark.parametrize("name", ["mv_oberrhein", "kerber_dorfnetz", "synth_vc_rural_1"])
+def test_all_scenarios_with_their_taps_in_one_call_agree_with_pandapower(name: str, method: str) -> None:
+    spec, golden = golden_data.load_case(name)
+    power_flow = PowerFlow(spec, "float64", method)
+    assert power_flow.tap_names
+    scenarios = [golden_data.taps(golden, scenario) for scenario in range(len(golden["vm_pu"]))]
+    taps = np.array([[positions[name] for name in power_flow.tap_names] for positions in scenarios])
+    solution = power_flow.solve(
+        golden_data.injections(golden, slice(None), "p_mw"),
+        golden_data.injections(golden, slice(None), "q_mvar"),
+        taps=taps,
+    )
+    assert np.all(solution.converged)
+    v = golden["vm_pu"] * np.exp(1j * np.deg2rad(golden["va_deg"]))
+    live = ~np.isnan(v)
+    assert np.abs(np.asarray(solution.v_pu) - v)[live].max() <= VOLTAGE_TOLERANCE_PU["float64"]
+    _assert_loading(solution.line_loading, golden["line_loading_pct"], LOADING_TOLERANCE["float64"])
+    _assert_loading(solution.transformer_loading, golden["trafo_loading_pct"], LOADING_TOLERANCE["float64"])
+
+
 def _with_taps(spec: NetworkSpec, taps: dict[str, float]) -> NetworkSpec:
     return spec.with_taps({name: position for name, position in taps.items() if name in spec.tap_names})
 
