@@ -97,7 +97,8 @@ def _results(network: Network, v: NDArray[np.complex128], s_node: NDArray[np.com
     fixed = circuit.fixed_node
     source = v[fixed] * np.conj(network.y_full[fixed] @ v) - s_node[fixed]
     shunt = sum(
-        abs(v_bus[nodes[0]]) ** 2 * y[0, 0].real for nodes, y in zip(circuit.shunts.nodes, circuit.shunts.y, strict=True)
+        abs(v_bus[nodes[0]]) ** 2 * y[0, 0].real
+        for nodes, y in zip(circuit.shunts.nodes, circuit.shunts.y, strict=True)
     )
     base_kva = network.s_base_kva
     return Solved(
@@ -121,9 +122,7 @@ def _flows(
     return v, current, (v * current.conj()).real.sum(axis=1)
 
 
-def _line_loss(
-    network: Network, v: NDArray[np.complex128], i: NDArray[np.complex128]
-) -> NDArray[np.float64]:
+def _line_loss(network: Network, v: NDArray[np.complex128], i: NDArray[np.complex128]) -> NDArray[np.float64]:
     """Current in series through the resistance, and the shunts at both ends; of lines with an open end their shunt."""
     circuit = network.circuit
     y_end, r = circuit.line_series.y_end[:, 0, 0], circuit.line_series.r[:, 0, 0]
