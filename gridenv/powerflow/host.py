@@ -52,7 +52,7 @@ def quantities(network: Network, chosen: Ints) -> Quantities:
     source = csr_array(slots.source[:, chosen])
     fixed = circuit.fixed_node
     terminal = csr_array(
-        (np.ones(len(fixed)), (np.arange(len(fixed)), _source_terminals(network))), shape=(len(fixed), n)
+        (np.ones(len(fixed)), (np.arange(len(fixed)), source_terminals(network))), shape=(len(fixed), n)
     )
     return Quantities(
         slots=(csr_array(slots.measure[chosen]), csr_array(slots.direct[chosen][:, chosen])),
@@ -79,7 +79,7 @@ def has_charging(network: Network) -> bool:
     return bool(np.any(network.circuit.line_series.y_end))
 
 
-def _source_terminals(network: Network) -> Ints:
+def source_terminals(network: Network) -> Ints:
     """[fixed] node behind each source's impedance; the fixed node itself where there is none."""
     circuit = network.circuit
     half = circuit.sources.n_terminal // 2

@@ -12,8 +12,6 @@ Source: substructuring (Schur complement, Kron reduction); B. Smith, P. Bjorstad
 Cambridge University Press, 1996, chapter 4.
 """
 
-from typing import Any
-
 from jax import Array
 from jax import numpy as jnp
 from jaxtyping import Float, Int, Shaped
@@ -150,8 +148,3 @@ class Blocks:
 def _gathered(blocks: Float[Array, "block two_n sample"], quantity: BlockMap) -> Float[Array, "sample two_m"]:
     flat = blocks.reshape(-1, blocks.shape[-1])
     return jnp.concatenate([flat[quantity.place], flat[quantity.place_im]]).T
-
-
-Operator = Dense | Blocks
-AnyMap = Any
-"""A `DenseMap` or `BlockMap`, as the operator has it."""

@@ -14,6 +14,7 @@ from gridenv.network.arrays import Network
 from gridenv.network.circuit import GROUND, ChangerLaw, Circuit, Complex, Elements, Ints
 from gridenv.network.slots import series_admittance
 from gridenv.powerflow.elimination import Elimination, Pair, Ports, Steps, factorise, reached, substitute
+from gridenv.powerflow.host import source_terminals
 from gridenv.powerflow.symbolic import Order, elimination_order
 
 SWITCH_PU = 1e12
@@ -323,7 +324,7 @@ class _Builder:
             fixed_node=jnp.asarray(circuit.fixed_node, "int32"),
             fixed_near=jnp.asarray(fixed_near, "int32"),
             fixed_entry=jnp.asarray(fixed_entry, "int32"),
-            source_terminal=jnp.asarray(self._source_terminals(), "int32"),
+            source_terminal=jnp.asarray(source_terminals(self.network), "int32"),
             default_switches=jnp.asarray(circuit.default_switches, self.dtype),
         )
 
@@ -426,12 +427,6 @@ class _Builder:
             for k, (j, e) in enumerate(found):
                 nodes[f, k], entries[f, k] = j, e
         return nodes, entries
-
-    def _source_terminals(self) -> Ints:
-        sources = self.circuit.sources
-        half = sources.n_terminal // 2
-        behind = dict(zip(sources.nodes[:, :half].ravel(), sources.nodes[:, half:].ravel(), strict=True))
-        return np.array([behind.get(node, node) for node in self.circuit.fixed_node], dtype=np.int64)
 
 
 def _kept(row: Any, state: Any, value: Any, keep: Any) -> tuple[Any, Any, Any]:
