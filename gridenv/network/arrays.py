@@ -50,6 +50,9 @@ class LoadSlots:
     weight_p: Floats
     """[order, slot, k] share of each one's active power, pu; order 0 constant power, 1 current, 2 impedance."""
     weight_q: Floats
+    split_p: Floats
+    """[order, slot, k] weights of what is built as constant power, by what a share of it may be turned into."""
+    split_q: Floats
     exponent_p: Floats
     """[slot] further exponent of the voltage, for those that are none of the three."""
     exponent_q: Floats

@@ -42,7 +42,7 @@ def balanced_circuit(spec: NetworkSpec) -> Circuit:
     line = line_two_port(spec, topology, S_BASE_KVA)
     trafo = trafo_two_port(spec, topology, model)
     alias = _alias(topology)
-    fixed_node, fixed_v = _sources(spec, topology, alias)
+    fixed_node, fixed_v = _sources(spec, topology)
     has_tap_changer = spec.transformers.has_tap_changer
     return Circuit(
         name=spec.name,
@@ -85,12 +85,13 @@ def _alias(topology: Topology) -> Ints:
     return first[topology.bus_to_node].astype(np.int64)
 
 
-def _sources(spec: NetworkSpec, topology: Topology, alias: Ints) -> tuple[Ints, Complex]:
+def _sources(spec: NetworkSpec, topology: Topology) -> tuple[Ints, Complex]:
+    """Every bus with a source, also where closed switches join several: switches that are data may part them."""
     on = topology.source_on
-    node, first = np.unique(alias[topology.source_bus[on]], return_index=True)
+    bus, first = np.unique(topology.source_bus[on], return_index=True)
     order = np.argsort(first)
     v = spec.sources.v_pu[on] * np.exp(1j * spec.sources.angle_rad[on])
-    return node[order], v[first[order]]
+    return bus[order].astype(np.int64), v[first[order]]
 
 
 def _two_terminal(names: tuple[str, ...], a: Ints, b: Ints, port: TwoPort) -> Elements:
@@ -173,8 +174,11 @@ def _switchable(spec: NetworkSpec) -> Switchable:
     row = {name: i for i, name in enumerate(spec.buses.id)}
     n_switch, n_line = len(spec.switches), len(spec.lines)
     none = np.full(n_line, -1)
+    on = dict(zip(spec.buses.id, spec.buses.in_service, strict=True))
+    ends_a, ends_b = spec.switches.bus_a + spec.lines.from_bus, spec.switches.bus_b + spec.lines.to_bus
     return Switchable(
         line=np.concatenate([np.full(n_switch, -1), np.arange(n_line)]),
         node_a=np.concatenate([np.array([row[b] for b in spec.switches.bus_a], dtype=np.int64), none]),
         node_b=np.concatenate([np.array([row[b] for b in spec.switches.bus_b], dtype=np.int64), none]),
+        can_close=np.array([on[a] and on[b] for a, b in zip(ends_a, ends_b, strict=True)], dtype=bool),
     )

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-from scipy.sparse import coo_array, csr_array
 
 from gridenv.core.units import KVA_PER_MVA, SQRT3
 from gridenv.network.arrays import Complex
@@ -85,28 +84,3 @@ def shunt_admittance(spec: NetworkSpec, shunt_bus: Ints, s_base_kva: float) -> C
     s_consumed = -(shunts.p_kw + 1j * shunts.q_kvar) / s_base_kva
     y = np.conj(s_consumed) * (spec.buses.vn_kv[shunt_bus] / shunts.v_rated_kv) ** 2
     return np.where(shunts.in_service & spec.buses.in_service[shunt_bus], y, 0.0)
-
-
-def terminal_rows(y_own: Complex, y_other: Complex, own: Ints, other: Ints, n_bus: int) -> csr_array:
-    """Sparse [branch, bus] matrix that gives the current into one end of each branch from all bus voltages."""
-    row = np.arange(len(own))
-    data = np.concatenate([y_own, y_other])
-    return coo_array(
-        (data, (np.concatenate([row, row]), np.concatenate([own, other]))), shape=(len(own), n_bus)
-    ).tocsr()
-
-
-def nodal_admittance(
-    branches: list[tuple[TwoPort, Ints, Ints]], shunt_y: Complex, shunt_node: Ints, n_node: int
-) -> csr_array:
-    """Sparse [node, node] admittance; `branches` hold the nodes of ends a and b.
-
-    Source: nodal analysis, sum of the branch two-ports.
-    """
-    rows, columns, data = [shunt_node], [shunt_node], [shunt_y]
-    for port, a, b in branches:
-        rows += [a, a, b, b]
-        columns += [a, b, a, b]
-        data += [port.y_aa, port.y_ab, port.y_ba, port.y_bb]
-    entries = (np.concatenate(rows), np.concatenate(columns))
-    return coo_array((np.concatenate(data).astype(complex), entries), shape=(n_node, n_node)).tocsr()

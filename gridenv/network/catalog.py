@@ -28,6 +28,7 @@ _CONVERTER_SOURCES = (
     "import_pandapower_phases.py",
     "pandapower_phase_transformers.py",
     "pandapower_tables.py",
+    "transformer.py",
     "spec.py",
     "phase_tables.py",
     "storage.py",

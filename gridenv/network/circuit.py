@@ -211,6 +211,8 @@ class Switchable:
     node_a: Ints
     """[switch] nodes joined by a bus-bus switch, -1 for lines."""
     node_b: Ints
+    can_close: Bools
+    """[switch] whether everything that it joins is in service."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -136,6 +136,7 @@ def _line_fields(spec: PhaseNetworkSpec, nodes: PhaseNodes) -> dict[str, Any]:
             line=np.arange(len(table)),
             node_a=np.full(len(table), GROUND, dtype=np.int64),
             node_b=np.full(len(table), GROUND, dtype=np.int64),
+            can_close=nodes.on(table.from_bus) & nodes.on(table.to_bus),
         ),
     }
 

@@ -17,7 +17,7 @@ from scipy.sparse import coo_array, csc_array, csr_array
 
 from gridenv.network.arrays import LoadSlots, Slots
 from gridenv.network.circuit import GROUND, Circuit, Complex, Ints
-from gridenv.network.spec import Bools
+from gridenv.network.spec import Bools, Floats
 
 _ORDERS = 3
 _PLAIN_EXPONENTS = (0.0, 1.0, 2.0)
@@ -105,7 +105,9 @@ def _load_slots(
     slot, leg = rank[slot.ravel()], use[first[order]]
     numbers = np.array(entries.take(len(leg)), dtype=np.int64)
     _add_ports(entries, numbers, a[leg], b[leg])
-    member, weight_p, weight_q = _members(circuit, use, slot, len(leg), plain)
+    member, position = _members(circuit, use, slot, len(leg))
+    powers = [_weights(circuit, use, (slot, position), member, plain, e) for e in (legs.exponent_p, legs.exponent_q)]
+    (weight_p, split_p), (weight_q, split_q) = powers
     return (
         LoadSlots(
             member=member,
@@ -114,6 +116,8 @@ def _load_slots(
             alive=alive[leg],
             weight_p=weight_p,
             weight_q=weight_q,
+            split_p=split_p,
+            split_q=split_q,
             exponent_p=np.where(plain[leg], 0.0, legs.exponent_p[leg]),
             exponent_q=np.where(plain[leg], 0.0, legs.exponent_q[leg]),
             v_rated=np.where(plain[leg], 1.0, legs.v_rated[leg]),
@@ -132,8 +136,8 @@ def _add_ports(entries: _Entries, slot: Ints, a: Ints, b: Ints) -> None:
     entries.measure += [(slot, a, one), (slot, b, -one)]
 
 
-def _members(circuit: Circuit, use: Ints, slot: Ints, n_slot: int, plain: Bools) -> tuple[Ints, Any, Any]:
-    """Injections of every slot and the weights of their power, [slot, k]."""
+def _members(circuit: Circuit, use: Ints, slot: Ints, n_slot: int) -> tuple[Ints, Ints]:
+    """Injections of every slot [slot, k], and the k of each leg."""
     legs = circuit.loads
     position = np.zeros(len(use), dtype=np.int64)
     seen: dict[int, int] = {}
@@ -143,14 +147,23 @@ def _members(circuit: Circuit, use: Ints, slot: Ints, n_slot: int, plain: Bools)
     width = max(seen.values(), default=1)
     member = np.full((n_slot, width), len(legs.names), dtype=np.int64)
     member[slot, position] = legs.injection[use]
-    weights = []
-    for exponent in (legs.exponent_p[use], legs.exponent_q[use]):
-        order = np.where(plain[use], exponent, 0.0).astype(np.int64)
-        weight = np.zeros((_ORDERS, n_slot, width))
-        # A law in shares of the rated voltage, turned into one in per unit.
-        weight[order, slot, position] = legs.share[use] / (circuit.s_base_kva * legs.v_rated[use] ** exponent)
-        weights.append(weight)
-    return member, weights[0], weights[1]
+    return member, position
+
+
+def _weights(
+    circuit: Circuit, use: Ints, place: tuple[Ints, Ints], member: Ints, plain: Bools, exponents: Floats
+) -> tuple[Floats, Floats]:
+    """[order, slot, k] weights of the power, and of shares of what is constant power.
+
+    A law in shares of the rated voltage is turned into one in per unit.
+    """
+    legs, exponent = circuit.loads, exponents[use]
+    weight, split = np.zeros((2, _ORDERS, *member.shape))
+    share, v_rated = legs.share[use] / circuit.s_base_kva, legs.v_rated[use]
+    weight[np.where(plain[use], exponent, 0.0).astype(np.int64), *place] = share / v_rated**exponent
+    for order in range(_ORDERS):
+        split[order, *place] = np.where(exponent == 0.0, share, 0.0) / v_rated**order
+    return weight, split
 
 
 def _tap_slots(circuit: Circuit, alias: Ints, entries: _Entries) -> range:
@@ -173,7 +186,7 @@ def _capacitor_slots(circuit: Circuit, alias: Ints, energised: Bools, entries: _
     legs = circuit.capacitor_legs
     slots = entries.take(len(legs.bank))
     a, b = at_node(alias, legs.node_from), at_node(alias, legs.node_to)
-    dead = (a >= 0) & ~energised[a]
+    dead = ((a >= 0) & ~energised[a]) | ((b >= 0) & ~energised[b])
     _add_ports(entries, np.array(slots, dtype=np.int64), np.where(dead, GROUND, a), np.where(dead, GROUND, b))
     return slots
 

@@ -9,6 +9,7 @@ import numpy as np
 from jax import Array
 from jax import numpy as jnp
 from jaxtyping import Float, Int
+from numpy.typing import NDArray
 
 from gridenv.core.pytree import pytree, static
 from gridenv.network.arrays import LoadSlots, Network
@@ -47,8 +48,13 @@ class FlowArrays:
     weight_p: Float[Array, "order slot k"]
     """kW to pu, by constant power, current and impedance; without `member` [order, injection, slot]."""
     weight_q: Float[Array, "order slot k"]
+    split_p: Float[Array, "3 slot k"]
+    """As `weight_p` for shares of what is built as constant power."""
+    split_q: Float[Array, "3 slot k"]
     is_load: Float[Array, "*layout"] | None
     """1 for load slots, 0 for the others, in the layout; None where there are no others."""
+    is_voltage: Float[Array, "*layout"] | None
+    """1 for slots that see a voltage, 0 for those that see a current; None where all see voltages."""
     in_service: Float[Array, " injection"]
     """1 for injections in service, else 0."""
     fixed_voltage: Float[Array, " two_fixed"]
@@ -131,21 +137,25 @@ def flow_arrays(
     circuit, loads = network.circuit, network.loads
     n_load, n_other = len(loads.member), len(chosen) - len(loads.member)
 
+    def laid_out_all(values: Any) -> Array:
+        return operator.laid_out(jnp.asarray(np.asarray(values)[None], dtype))
+
     def laid_out(values: Any) -> Array:
-        return operator.laid_out(jnp.asarray(np.pad(np.asarray(values), (0, n_other))[None], dtype))
+        return laid_out_all(np.pad(np.asarray(values), (0, n_other)))
 
     order = loads.highest_order + 1
     # Where switches are data, the operator knows which slots are supplied.
     alive = loads.alive | (SWITCHES in features)
     n_injection = len(circuit.loads.names)
     as_matrix = dense and n_injection * n_load <= _LARGEST_MATRIX
-    weight_p, weight_q = (
-        _as_matrix(loads.member, w, n_injection) if as_matrix else w
-        for w in (weight[:order] * alive[:, None] for weight in (loads.weight_p, loads.weight_q))
+    per_slot = (loads.weight_p[:order], loads.weight_q[:order], loads.split_p, loads.split_q)
+    weight_p, weight_q, split_p, split_q = (
+        _as_matrix(loads.member, w, n_injection) if as_matrix else w for w in (w * alive[:, None] for w in per_slot)
     )
     same = np.arange(n_injection)[:, None]
     plain = order == 1 and loads.member.shape == same.shape and np.array_equal(loads.member, same)
-    one_to_one = bool(plain and alive.all() and np.all(loads.weight_p[0] == 1.0 / circuit.s_base_kva) and not n_other)
+    equal = all(np.all(w == 1.0 / circuit.s_base_kva) for w in (loads.weight_p[0], loads.split_p, loads.split_q))
+    one_to_one = bool(plain and equal and alive.all() and not n_other)
     ends = np.where(circuit.line_closed | (SWITCHES in features), 1.0, 0.0)[:, None, None]
     return FlowArrays(
         operator=operator,
@@ -153,8 +163,11 @@ def flow_arrays(
         member=None if as_matrix else jnp.asarray(loads.member, "int32"),
         weight_p=jnp.asarray(weight_p, dtype),
         weight_q=jnp.asarray(weight_q, dtype),
+        split_p=jnp.asarray(split_p, dtype),
+        split_q=jnp.asarray(split_q, dtype),
         n_load=n_load,
         is_load=laid_out(alive) if n_other or isinstance(operator, Blocks) or not alive.all() else None,
+        is_voltage=laid_out_all(_sees_voltage(network, chosen)) if n_other else None,
         in_service=jnp.asarray(circuit.loads.in_service, dtype),
         fixed_voltage=jnp.asarray(real_vector(circuit.fixed_v), dtype),
         line_i_base_a=jnp.asarray(circuit.line_i_base_a, dtype),
@@ -175,6 +188,11 @@ def flow_arrays(
         one_end=not has_charging(network) and SWITCHES not in features,
         features=tuple(name for name in FEATURES if name in features),
     )
+
+
+def _sees_voltage(network: Network, chosen: Ints) -> NDArray[np.bool_]:
+    """[chosen slot] all but the second slot of each tap winding, which sees the winding's current."""
+    return ~np.isin(chosen, np.array(network.tap_slots, dtype=np.int64)[1::2])
 
 
 def _as_matrix(member: Ints, weight: Floats, n_injection: int) -> Floats:

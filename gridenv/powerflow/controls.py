@@ -22,7 +22,7 @@ from gridenv.core.units import SQRT3, VOLTS_PER_KV
 from gridenv.network.arrays import Network
 from gridenv.network.phase_tables import PhaseNetworkSpec
 from gridenv.powerflow import flows, solver
-from gridenv.powerflow.arrays import FlowArrays
+from gridenv.powerflow.arrays import SWITCHES, FlowArrays
 from gridenv.powerflow.solver import Equipment, FlowSolution
 
 MAX_ROUNDS = 100
@@ -155,6 +155,8 @@ def solve_controlled(
 
 def _act(flow: FlowArrays, controls: Controls, solution: FlowSolution, states: Equipment) -> tuple[Array, Array, Array]:
     """Positions after one round, and which samples had a control that acted."""
+    if SWITCHES in flow.features:
+        flow = solver.realised_flow(flow, solver.flattened(states, solution.converged.shape))
     v = jnp.concatenate([solution.v_pu, jnp.zeros_like(solution.v_pu[..., :1])], axis=-1)
     move, wait_taps = _regulate(flow, controls.regulators, solution, v, states)
     switch, wait_banks = _switch(flow, controls.capacitors, solution, v, states)
@@ -162,9 +164,11 @@ def _act(flow: FlowArrays, controls: Controls, solution: FlowSolution, states: E
     assert states.taps is not None
     assert states.capacitors is not None
     moved = jnp.where(wait_taps <= soonest, move, 0.0)
-    switched = jnp.where(wait_banks <= soonest, switch, 0.0)
+    turns = wait_banks <= soonest
     taps = states.taps.at[..., controls.regulators.changer].add(moved)
-    capacitors = states.capacitors.at[..., controls.capacitors.bank].add(switched)
+    bank = controls.capacitors.bank
+    state = jnp.where(turns, jnp.where(switch > 0.0, 1.0, 0.0), states.capacitors[..., bank])
+    capacitors = states.capacitors.at[..., bank].set(state.astype(flow.dtype))
     return taps, capacitors, soonest[..., 0] < _NEVER
 
 
@@ -180,7 +184,8 @@ def _regulate(
     position = states.taps[..., regulators.changer]
     steps = jnp.clip(jnp.floor(jnp.abs(short) / regulators.step_volt), 1.0, regulators.max_steps)
     wanted = jnp.clip(position + jnp.sign(short) * steps, regulators.lowest, regulators.highest) - position
-    wants = (jnp.abs(short) > regulators.half_band) & (wanted != 0.0)
+    # A regulator without supply sees nothing and rests.
+    wants = (relay > 0.0) & (jnp.abs(short) > regulators.half_band) & (wanted != 0.0)
     return jnp.where(wants, wanted, 0.0), jnp.where(wants, regulators.delay_s, _NEVER)
 
 

@@ -1,6 +1,6 @@
 """`PowerFlow`: the one door to the solvers."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property, partial
 from typing import Any
@@ -15,13 +15,13 @@ from gridenv.core.errors import ActionError, ConfigError, did_you_mean, raise_co
 from gridenv.network import compile_network
 from gridenv.network.phase_tables import PhaseNetworkSpec
 from gridenv.powerflow import flows, solver
-from gridenv.powerflow.arrays import CAPACITORS, LINES, SWITCHES, TAPS, FlowArrays, flow_arrays
+from gridenv.powerflow.arrays import CAPACITORS, LINES, SWITCHES, TAPS, FlowArrays, chosen_slots, flow_arrays
 from gridenv.powerflow.controls import Controls, control_arrays, solve_controlled
 from gridenv.powerflow.droop import VoltageCurves, curve_problems, host_droop
 from gridenv.powerflow.inputs import as_spec, check_settings, dtype_name, equipment_problems, power_problems
-from gridenv.powerflow.solution import Solution
+from gridenv.powerflow.solution import Loadability, Solution
 from gridenv.powerflow.solver import Equipment
-from gridenv.powerflow.studies import Loadability, Sensitivity, loadability, sensitivity
+from gridenv.powerflow.studies import Sensitivity, loadability, sensitivity
 from gridenv.powerflow.threads import shared_out
 
 METHODS = ("auto", "dense", "sparse", "newton")
@@ -78,20 +78,25 @@ class PowerFlow:
         self.network = compile_network(self.spec, apart=[c.injection for c in curves])
         raise_collected(curve_problems(curves, self.network.injection_names), ConfigError)
         self._droop = host_droop(self.network, curves)
-        few = len(self.network.load_slots) <= DENSE_SLOTS
-        self.method = ("dense" if few else "sparse") if method == "auto" else method
-        self._is_dense = self.method == "dense" or (self.method == "newton" and few)
-        self._control_arrays: Controls | None = None
+        self._given_method = method
+        self.method = ("dense" if self._is_dense(()) else "sparse") if method == "auto" else method
+        self._control_arrays: dict[bool, Controls] = {}
         self._arrays: dict[frozenset[str], FlowArrays] = {}
         self.arrays = self.arrays_for()
 
+    def _is_dense(self, features: Collection[str]) -> bool:
+        """How the network is held: as asked, else by the number of slots, those of the features included."""
+        if self._given_method in ("dense", "sparse"):
+            return self._given_method == "dense"
+        return len(chosen_slots(self.network, features)) <= DENSE_SLOTS
+
     def arrays_for(self, *features: str) -> FlowArrays:
-        """Device arrays that let the features `taps`, `capacitors` or `lines` change; made at the first call."""
+        """Device arrays that let `taps`, `switches`, `capacitors` or `lines` change; made at the first call."""
         key = frozenset(features)
         if key not in self._arrays:
             with self.precision(), jax.ensure_compile_time_eval():
                 self._arrays[key] = flow_arrays(
-                    self.network, self.dtype, dense=self._is_dense, features=key, droop=self._droop
+                    self.network, self.dtype, dense=self._is_dense(key), features=key, droop=self._droop
                 )
         return self._arrays[key]
 
@@ -272,8 +277,9 @@ class PowerFlow:
             ConfigError: for names that are no injections.
         """
         names = self.network.injection_names
+        row = {name: i for i, name in enumerate(names)}
         wanted = names if injections is None else tuple(injections)
-        unknown = [name for name in wanted if name not in names]
+        unknown = [name for name in wanted if name not in row]
         raise_collected(
             [
                 f"power flow: sensitivity to '{name}', which is no injection{did_you_mean(name, names)}"
@@ -284,7 +290,7 @@ class PowerFlow:
         arrays = self.arrays_for(*solution.features)
         with self.precision():
             start = _seen_at_start(arrays, solution.slot_current, solution.equipment)
-            chosen = jnp.asarray([names.index(name) for name in wanted], "int32")
+            chosen = jnp.asarray([row[name] for name in wanted], "int32")
             return sensitivity(
                 arrays, solution.p_kw, solution.q_kvar, start, solution.equipment, chosen, **self._settings
             )
@@ -296,7 +302,9 @@ class PowerFlow:
         *,
         resolution: float = 1e-4,
         largest: float = 1000.0,
-        **equipment: ArrayLike,
+        taps: ArrayLike | None = None,
+        switches: ArrayLike | None = None,
+        capacitors: ArrayLike | None = None,
     ) -> Loadability:
         """Largest factor of all injections for which a solution exists, found by continuation from no load.
 
@@ -305,27 +313,30 @@ class PowerFlow:
             q_kvar: likewise.
             resolution: how close to the limit the search goes.
             largest: factor at which it stops where no limit is found.
-            **equipment: `taps`, `switches` and so on, as for `solve`.
+            taps: as for `solve`.
+            switches: as for `solve`.
+            capacitors: as for `solve`.
+
+        Returns:
+            The factor and the solution there, of every sample.
 
         Raises:
             ActionError: as `solve`.
         """
         p_kw = self.default_p_kw if p_kw is None else p_kw
         q_kvar = self.default_q_kvar if q_kvar is None else q_kvar
-        self._check(p_kw, q_kvar, equipment, None, [])
-        arrays = self.arrays_for(*features_of(equipment))
+        states = {"taps": taps, "switches": switches, "capacitors": capacitors}
+        given: dict[str, Any] = {name: value for name, value in states.items() if value is not None}
+        self._check(p_kw, q_kvar, given, None, [])
+        arrays = self.arrays_for(*features_of(given))
         with self.precision():
-            states = Equipment(**{name: self._cast(value) for name, value in equipment.items()})
-            return loadability(
-                arrays,
-                self._cast(p_kw),
-                self._cast(q_kvar),
-                states,
-                tolerance_pu=self.tolerance_pu,
-                max_iterations=self.max_iterations,
-                resolution=resolution,
-                largest=largest,
-            )
+            p, q = self._cast(p_kw), self._cast(q_kvar)
+            equipment = Equipment(**{name: self._cast(value) for name, value in given.items()})
+            limits = {"resolution": resolution, "largest": largest}
+            scale, found = loadability(arrays, p, q, equipment, **limits, **self._settings)
+            at_limit = scale[..., None]
+            solution = Solution(self, arrays.features, *_outcome(found), p * at_limit, q * at_limit, equipment, None)
+        return Loadability(scale, solution)
 
     @property
     def _settings(self) -> dict[str, Any]:
@@ -337,10 +348,10 @@ class PowerFlow:
 
     def _controls(self, arrays: FlowArrays) -> Controls:
         assert isinstance(self.spec, PhaseNetworkSpec)
-        if self._control_arrays is None:
+        if arrays.one_end not in self._control_arrays:
             with jax.ensure_compile_time_eval():
-                self._control_arrays = control_arrays(self.spec, self.network, arrays)
-        return self._control_arrays
+                self._control_arrays[arrays.one_end] = control_arrays(self.spec, self.network, arrays)
+        return self._control_arrays[arrays.one_end]
 
     def _control_problems(self) -> list[str]:
         if isinstance(self.spec, PhaseNetworkSpec):

@@ -234,14 +234,40 @@ def _put(problem: Problem, samples: _Samples, rows: Array, group: _Samples) -> _
     )
 
 
-_LINEAR_ITERATIONS = 500
+_LINEAR_ITERATIONS = 60
+"""Iterations for derivatives before GMRES takes over."""
+_GMRES_CYCLES = 30
+_LINEAR_SLACK = 10.0
+"""The iteration stops at a correction within the tolerance; what is then missing may be this many times as much."""
 
 
 def _solve_linear(problem: Problem, tolerance: float, tangent: Callable[[Array], Array], y: Array) -> Array:
-    """Solve `tangent(x) = y`, where tangent = 1 - J of the contraction, by the same kind of iteration.
+    """Solve `tangent(x) = y`, where tangent = 1 - J of the iteration: by the same kind of iteration, and what does not
+    contract, where only Newton's method found the solution, by restarted GMRES.
 
     Each sample is held to its own right-hand side; one that is not a number holds up nobody.
     """
+
+    def finish(apply: Callable[[Array], Array], y: Array, x: Array) -> Array:
+        near = _LINEAR_SLACK * tolerance * problem.greatest(y)
+
+        def missing(x: Array) -> Array:
+            gap = y - apply(x)
+            return jnp.where(jnp.isfinite(gap), gap, 0.0)
+
+        def body(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+            x, gap, rounds = carry
+            pending = problem.greatest(gap) > near
+            x = jnp.where(problem.rows(pending), x + newton.gmres(problem, apply, gap), x)
+            return x, missing(x), rounds + 1
+
+        def unfinished(carry: tuple[Array, Array, Array]) -> Array:
+            return (carry[2] < _GMRES_CYCLES) & jnp.any(problem.greatest(carry[1]) > near)
+
+        # What has diverged starts anew.
+        is_lost = ~(problem.greatest(missing(x)) <= near) | ~problem.every(jnp.isfinite(x))
+        x = jnp.where(problem.rows(is_lost), 0.0, x)
+        return lax.while_loop(unfinished, body, (x, missing(x), jnp.int32(0)))[0]
 
     def iterate(apply: Callable[[Array], Array], y: Array) -> Array:
         near = tolerance * problem.greatest(y)
@@ -254,6 +280,6 @@ def _solve_linear(problem: Problem, tolerance: float, tangent: Callable[[Array],
         def unfinished(carry: tuple[Array, Array, Array]) -> Array:
             return (carry[2] < _LINEAR_ITERATIONS) & carry[1]
 
-        return lax.while_loop(unfinished, body, (y, jnp.asarray(True), jnp.int32(0)))[0]
+        return finish(apply, y, lax.while_loop(unfinished, body, (y, jnp.asarray(True), jnp.int32(0)))[0])
 
     return lax.custom_linear_solve(tangent, y, solve=iterate, transpose_solve=iterate)

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Complex, Float
 from gridenv.powerflow.arrays import SWITCHES, FlowArrays
 from gridenv.powerflow.elimination import Elimination
 from gridenv.powerflow.law import currents
-from gridenv.powerflow.solver import AS_BUILT, Equipment, lay_out_pair, make_problem, realised_flow
+from gridenv.powerflow.solver import AS_BUILT, Equipment, flattened, lay_out_pair, make_problem, realised_flow
 
 _TINY = 1e-30
 _TURN = complex(-0.5, math.sqrt(3.0) / 2.0)
@@ -44,11 +44,7 @@ def of_equipment(
 ) -> Any:
     """A quantity of this module for a network whose switches may be data."""
     if SWITCHES in flow.features:
-        batch = slot_current.shape[:-1]
-        flat = jax.tree.map(
-            lambda a: jnp.broadcast_to(a, (*batch, a.shape[-1])).reshape(math.prod(batch), a.shape[-1]), equipment
-        )
-        flow = realised_flow(flow, flat)
+        flow = realised_flow(flow, flattened(equipment, slot_current.shape[:-1]))
     return quantity(flow, slot_current, *others)
 
 
@@ -107,13 +103,10 @@ def residual_pu(
     Slots of tap changers and the like count with the difference of what acts there and what should, pu.
     """
     batch = slot_current.shape[:-1]
-
-    def flat(a: Array) -> Array:
-        return jnp.broadcast_to(a, (*batch, a.shape[-1])).reshape(math.prod(batch), a.shape[-1])
-
-    problem = make_problem(flow, flat(p_kw), flat(q_kvar), jax.tree.map(flat, equipment))
+    p_kw, q_kvar, equipment, slot_current = flattened((p_kw, q_kvar, equipment, slot_current), batch)
+    problem = make_problem(flow, p_kw, q_kvar, equipment)
     operator = flow.operator
-    x = lay_out_pair(flow, flat(slot_current))
+    x = lay_out_pair(flow, slot_current)
     y = operator.respond(x)
     gap = x - currents(problem.law, problem.power, problem.gain, y, operator.slot_axis)
     gr, gi = jnp.split(gap, 2, axis=operator.slot_axis)
@@ -193,7 +186,9 @@ def loss_kw(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -> 
 
 
 @jax.jit
-def line_loss_kw(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -> Float[Array, "*batch line"]:
+def line_loss_kw(
+    flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"], equipment: Equipment = AS_BUILT
+) -> Float[Array, "*batch line"]:
     """Active power lost in every line that connects.
 
     Source: `Re(i^H R i)` of the current in series, and `Re(v^H G v)` of the shunts at both ends.
@@ -204,6 +199,8 @@ def line_loss_kw(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]
     start, end = v[..., :n_phase], v[..., n_phase:]
     series = current[..., :n_phase] - jnp.einsum("lpq,...lq->...lp", shunt, start)
     lost = jnp.einsum("...lp,lpq,...lq->...l", series.conj(), flow.line_r + 0j, series).real
+    if equipment.line_r_scale is not None:
+        lost = lost * equipment.line_r_scale
     for at in (start, end):
         lost = lost + jnp.einsum("...lp,lpq,...lq->...l", at.conj(), flow.line_shunt[0] + 0j, at).real
     lost = jnp.where(jnp.any(current != 0.0, axis=-1), lost, 0.0)

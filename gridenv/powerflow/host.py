@@ -8,7 +8,7 @@ from scipy.sparse import coo_array, csr_array, vstack
 
 from gridenv.network.arrays import Complex, Network
 from gridenv.network.circuit import Elements, Ints
-from gridenv.network.slots import at_node
+from gridenv.network.slots import at_node, series_admittance
 
 _COLUMNS_AT_ONCE = 32
 """Right-hand sides solved at once. Bounds the memory beside the result, and stays small enough for one BLAS thread."""
@@ -126,8 +126,6 @@ def _line_direct(network: Network, chosen: Ints) -> csr_array:
     shape = (len(lines.names) * n_terminal, len(chosen))
     if not np.any(column >= 0):
         return csr_array(shape, dtype=complex)
-    from gridenv.network.slots import series_admittance
-
     y = series_admittance(network.circuit)
     column = column.reshape(len(lines.names), n_phase, 2)
     base = np.arange(len(lines.names))[:, None, None] * n_terminal

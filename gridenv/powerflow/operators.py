@@ -139,12 +139,12 @@ class Blocks:
 
     def _combine(self, quantity: BlockMap, x: Array) -> Array:
         n_sample = x.shape[-1]
-        sent = jnp.einsum("kij,kjs->kis", self.into_cuts, x).reshape(-1, n_sample)
+        sent = jnp.einsum("kij,kjs->kis", self.into_cuts, x).reshape(self.to_cuts.shape[1], n_sample)
         cuts = (self.to_cuts @ sent)[self.cut_place]
         own = jnp.einsum("kij,kjs->kis", quantity.own, x)
         return quantity.base + own + jnp.einsum("kij,kjs->kis", quantity.via, cuts)
 
 
 def _gathered(blocks: Float[Array, "block two_n sample"], quantity: BlockMap) -> Float[Array, "sample two_m"]:
-    flat = blocks.reshape(-1, blocks.shape[-1])
+    flat = blocks.reshape(blocks.shape[0] * blocks.shape[1], blocks.shape[2])
     return jnp.concatenate([flat[quantity.place], flat[quantity.place_im]]).T

@@ -7,6 +7,7 @@ equal size. Everything an element or a slot touches then lies in one block and i
 
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +77,7 @@ def cut_network(network: Network, chosen: Ints) -> Cuts:
     parts = {name: tuple(csr_array(part) for part in getattr(wanted, name)) for name in Quantities.NAMES}
     source = csr_array(network.slots.source[:, chosen][solved])
     graph = _graph(network, [of_v[:, solved] for of_v, _ in parts.values()], source)
-    slot_rows = _touched(parts["slots"][0][:, solved], source)
+    slot_rows = _touched(source, [(csr_array(of_v[:, solved]), direct) for of_v, direct in parts.values()])
     layout = _layout(network, graph, slot_rows, _groups([direct for _, direct in parts.values()], len(chosen)))
     return _Cutter(network, solved, source, layout).cut(parts)
 
@@ -85,30 +86,35 @@ def _graph(network: Network, looked_at: list[csr_array], source: csr_array) -> c
     """Pattern [row, row] of everything that belongs together."""
     pattern = abs(csr_array(network.y_node))
     for rows in (*looked_at, csr_array(source.T)):
-        ones = csr_array((np.ones(rows.nnz), rows.indices, rows.indptr), shape=rows.shape)
+        ones = _ones(rows)
         pattern = pattern + ones.T @ ones
     pattern.setdiag(0)
     pattern.eliminate_zeros()
     return csr_array(pattern)
 
 
-def _touched(measure: csr_array, source: csr_array) -> list[Ints]:
-    """Rows that each slot sees or feeds."""
-    by_slot = csr_array(source.T)
-    return [
-        np.union1d(
-            measure.indices[measure.indptr[s] : measure.indptr[s + 1]],
-            by_slot.indices[by_slot.indptr[s] : by_slot.indptr[s + 1]],
-        )
-        for s in range(measure.shape[0])
-    ]
+def _touched(source: csr_array, parts: list[tuple[csr_array, csr_array]]) -> list[Ints]:
+    """Rows that each slot feeds or sees, and those of the quantities that it enters without the network between.
+
+    So a load at a source's own bus, which touches no row itself, belongs to what the source's current looks at.
+    """
+    touched = _ones(csr_array(source.T)) + _ones(parts[0][0])
+    for of_v, direct in parts:
+        touched = touched + _ones(direct).T @ _ones(of_v)
+    touched = csr_array(touched)
+    return [touched.indices[a:b].astype(np.int64) for a, b in pairwise(touched.indptr)]
+
+
+def _ones(matrix: csr_array) -> csr_array:
+    """The pattern of a matrix."""
+    return csr_array((np.ones(matrix.nnz), matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
 def _groups(directs: list[csr_array], n_slot: int) -> Ints:
     """[slot] number of the group of slots that act on one another, or on one quantity, without the network between."""
     pattern = csr_array((n_slot, n_slot))
     for direct in directs:
-        ones = csr_array((np.ones(direct.nnz), direct.indices, direct.indptr), shape=direct.shape)
+        ones = _ones(direct)
         pattern = pattern + ones.T @ ones
     pattern = pattern + abs(csr_array(directs[0]))
     return connected_components(pattern, directed=False)[1].astype(np.int64)
@@ -116,6 +122,10 @@ def _groups(directs: list[csr_array], n_slot: int) -> Ints:
 
 def _layout(network: Network, graph: csr_array, slot_rows: list[Ints], group: Ints) -> _Layout:
     n_row, n_slot = graph.shape[0], len(slot_rows)
+    nothing = np.zeros(0, dtype=np.int64)
+    if n_row == 0:
+        slots = np.arange(n_slot)
+        return _Layout(rows=[nothing], cuts=[nothing], slots=[slots], is_cut=nothing > 0, block_of_row=nothing)
     cluster = _clusters(network)
     n_slot_of_row = np.bincount([int(rows[0]) for rows in slot_rows if len(rows)], minlength=n_row)
     weight = 0.5 / n_row + n_slot_of_row.astype(float) * (0.5 / max(n_slot, 1))
@@ -295,6 +305,7 @@ class _Cutter:
             for name, (of_v, direct) in parts.items():
                 member = members[name][b]
                 of_v, inner = of_v[member][:, self.solved], direct[member][:, slots].toarray()
+                assert of_v.nnz == of_v[:, rows].nnz + of_v[:, cuts].nnz, f"{name}: looks beyond its block"
                 own[name][b, : len(member), : len(slots)] = of_v[:, rows] @ by_slot + inner
                 via[name][b, : len(member), : len(cuts)] = of_v[:, rows] @ by_cut + of_v[:, cuts].toarray()
         inverse = np.linalg.inv(schur)
@@ -331,7 +342,7 @@ class _Cutter:
         cuts = [set(c.tolist()) for c in layout.cuts]
         on_rows = of_v[:, self.solved]
         for i in range(of_v.shape[0]):
-            rows = on_rows.indices[on_rows.indptr[i] : on_rows.indptr[i + 1]]
+            rows = on_rows.indices[on_rows.indptr[i] : on_rows.indptr[i + 1]].astype(np.int64)
             inner = direct.indices[direct.indptr[i] : direct.indptr[i + 1]]
             b = (
                 int(block_of_slot[inner[0]])

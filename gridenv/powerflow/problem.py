@@ -19,6 +19,7 @@ class Problem:
     """`Dense`, `Blocks` or `Elimination`."""
     law: LoadLaw
     is_load: Float[Array, "*layout"] | None
+    is_voltage: Float[Array, "*layout"] | None
     power: Power
     gain: Gain | None
 
@@ -39,10 +40,10 @@ class Problem:
         return jnp.max(jnp.abs(values), axis=self._other_axes(values), initial=0)
 
     def largest(self, change: Float[Array, "*layout"]) -> Float[Array, " sample"]:
-        """Largest change of a voltage that a load sees, or of anything where there are no loads."""
-        if self.is_load is None:
+        """Largest change of a voltage that a slot sees; currents have another scale, and follow."""
+        if self.is_voltage is None:
             return self.greatest(change)
-        both = jnp.concatenate([self.is_load, self.is_load], axis=self.operator.slot_axis)
+        both = jnp.concatenate([self.is_voltage, self.is_voltage], axis=self.operator.slot_axis)
         return self.greatest(jnp.where(both > 0.0, change, 0.0))
 
     def every(self, flags: Bool[Array, "*layout"]) -> Bool[Array, " sample"]:
@@ -60,6 +61,7 @@ class Problem:
             operator=self.operator.taken(rows),
             law=self.law,
             is_load=self.is_load,
+            is_voltage=self.is_voltage,
             power=jax.tree.map(pick, self.power),
             gain=jax.tree.map(pick, self.gain),
         )

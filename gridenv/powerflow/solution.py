@@ -1,7 +1,7 @@
 """A solved batch and what can be asked of it."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 from jax import Array
@@ -105,7 +105,7 @@ class Solution:
     @property
     def line_loss_kw(self) -> Float[Array, "*batch line"]:
         """Active power lost in every line."""
-        return self._derive(flows.line_loss_kw)
+        return self._derive(flows.line_loss_kw, self.equipment)
 
     @property
     def transformer_loss_kw(self) -> Float[Array, "*batch transformer"]:
@@ -152,3 +152,12 @@ class Solution:
         with power_flow.precision():
             arrays = power_flow.arrays_for(*self.features)
             return flows.of_equipment(quantity, arrays, self.slot_current, self.equipment, *others)
+
+
+class Loadability(NamedTuple):
+    """How far the injections can be scaled."""
+
+    scale: Float[Array, "*batch"]
+    """Largest factor at which a solution was found."""
+    solution: Solution
+    """The solution there."""

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 from jax import Array, lax
@@ -43,6 +43,7 @@ class Equipment:
 
 
 AS_BUILT = Equipment()
+T = TypeVar("T")
 
 PART = 512
 """Samples solved at once where each has its own factors. Measured on IEEE-33: 256 to 1024 are equal, 4096 takes twice
@@ -89,7 +90,7 @@ def solve(
     """
     batch = batch_shape(p_kw, q_kvar, equipment)
     first = flow.slot_no_load if start is None else start
-    asked = jax.tree.map(partial(_flat, batch=batch), (p_kw, q_kvar, first, equipment))
+    asked = flattened((p_kw, q_kvar, first, equipment), batch)
 
     def solve_part(part: tuple[Array, Array, Array, Equipment]) -> FlowSolution:
         p_kw, q_kvar, first, equipment = part
@@ -148,9 +149,13 @@ def realised_flow(flow: FlowArrays, equipment: Equipment) -> FlowArrays:
     return dataclasses.replace(flow, operator=realised(flow.operator, equipment.switches, change))
 
 
-def _flat(values: Array, batch: tuple[int, ...]) -> Array:
-    """[sample, n] with the batch's leading axes."""
-    return jnp.broadcast_to(values, (*batch, values.shape[-1])).reshape(math.prod(batch), values.shape[-1])
+def flattened(asked: T, batch: tuple[int, ...]) -> T:
+    """Everything as [sample, n], broadcast to the batch's leading axes."""
+
+    def flat(values: Array) -> Array:
+        return jnp.broadcast_to(values, (*batch, values.shape[-1])).reshape(math.prod(batch), values.shape[-1])
+
+    return jax.tree.map(flat, asked)
 
 
 def lay_out_pair(flow: FlowArrays, pair: Float[Array, "sample two_slot"]) -> Float[Array, "*layout"]:
@@ -170,7 +175,14 @@ def make_problem(
     if isinstance(flow.operator, Elimination):
         supplied = flow.operator.slot_live()
         power, gain = jax.tree.map(lambda values: jnp.where(supplied, values, 0.0), (power, gain))
-    return Problem(operator=flow.operator, law=flow.law, is_load=flow.is_load, power=power, gain=gain)
+    return Problem(
+        operator=flow.operator,
+        law=flow.law,
+        is_load=flow.is_load,
+        is_voltage=flow.is_voltage,
+        power=power,
+        gain=gain,
+    )
 
 
 def slot_power(
@@ -185,11 +197,24 @@ def slot_power(
     zero = jnp.zeros_like(p_kw)
     z = zero if equipment.z_share is None else equipment.z_share
     i = zero if equipment.i_share is None else equipment.i_share
-    shares = (1.0 - z - i, i, z)
     return Power(
-        p=tuple(_by_order(flow, flow.weight_p[:1], p_kw * s)[0] for s in shares),
-        q=tuple(_by_order(flow, flow.weight_q[:1], q_kvar * s)[0] for s in shares),
+        p=_shared(flow, flow.weight_p, flow.split_p, p_kw, (-z - i, i, z)),
+        q=_shared(flow, flow.weight_q, flow.split_q, q_kvar, (-z - i, i, z)),
     )
+
+
+def _shared(
+    flow: FlowArrays,
+    weights: Float[Array, "order slot k"],
+    split: Float[Array, "3 slot k"],
+    power: Float[Array, "sample injection"],
+    moved: tuple[Array, Array, Array],
+) -> tuple[Array, ...]:
+    """Power by order when shares of what is constant power are moved to other orders."""
+    parts = [_by_order(flow, split[k : k + 1], power * share)[0] for k, share in enumerate(moved)]
+    for order, built in enumerate(_by_order(flow, weights, power)):
+        parts[order] = parts[order] + built
+    return tuple(parts)
 
 
 def _by_order(

@@ -24,15 +24,6 @@ class Sensitivity(NamedTuple):
     """pu per kvar fed in."""
 
 
-class Loadability(NamedTuple):
-    """How far the injections can be scaled."""
-
-    scale: Float[Array, "*batch"]
-    """Largest factor at which a solution was found."""
-    solution: FlowSolution
-    """The solution there."""
-
-
 class _Walk(NamedTuple):
     scale: Array
     step: Array
@@ -44,8 +35,8 @@ class _Walk(NamedTuple):
 @partial(jax.jit, static_argnames=("tolerance_pu", "max_iterations", "newton_only"))
 def sensitivity(
     flow: FlowArrays,
-    p_kw: Float[Array, "*batch injection"],
-    q_kvar: Float[Array, "*batch injection"],
+    p_kw: Float[Array, "... injection"],
+    q_kvar: Float[Array, "... injection"],
     start: Float[Array, "*batch two_slot"],
     equipment: Equipment,
     chosen: Array,
@@ -79,28 +70,29 @@ def sensitivity(
     return Sensitivity(jnp.moveaxis(by_p, 0, -1), jnp.moveaxis(by_q, 0, -1))
 
 
-@partial(jax.jit, static_argnames=("tolerance_pu", "max_iterations", "resolution", "largest"))
+@partial(jax.jit, static_argnames=("tolerance_pu", "max_iterations", "newton_only", "resolution", "largest"))
 def loadability(
     flow: FlowArrays,
-    p_kw: Float[Array, "*batch injection"],
-    q_kvar: Float[Array, "*batch injection"],
+    p_kw: Float[Array, "... injection"],
+    q_kvar: Float[Array, "... injection"],
     equipment: Equipment,
     *,
     tolerance_pu: float,
     max_iterations: int,
+    newton_only: bool,
     resolution: float,
     largest: float,
-) -> Loadability:
+) -> tuple[Float[Array, "..."], FlowSolution]:
     """Largest factor of all injections for which a solution exists, found by continuation from no load.
 
     Each sample walks up from its last solution by itself: a step that has a solution is taken, one that has none is
-    halved, until the step is smaller than `resolution`.
+    halved, until the step is smaller than `resolution`. Returns the factor and the solution there.
 
     Source: natural-parameter continuation with Newton's corrector; V. Ajjarapu and C. Christy, "The continuation power
     flow", IEEE Trans. Power Systems 7(1), 1992, for what the limit is.
     """
     batch = solver.batch_shape(p_kw, q_kvar, equipment)
-    run = partial(solver.solve, tolerance_pu=tolerance_pu, max_iterations=max_iterations)
+    run = partial(solver.solve, tolerance_pu=tolerance_pu, max_iterations=max_iterations, newton_only=newton_only)
 
     def at(scale: Array, y: Array) -> FlowSolution:
         return run(flow, p_kw * scale[..., None], q_kvar * scale[..., None], y, equipment)
@@ -131,4 +123,4 @@ def loadability(
         rounds=jnp.int32(0),
     )
     walk = lax.while_loop(unfinished, body, first)
-    return Loadability(walk.scale, at(walk.scale, walk.y))
+    return walk.scale, at(walk.scale, walk.y)

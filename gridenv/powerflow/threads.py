@@ -28,6 +28,7 @@ def shared_out(solve: Callable[..., Any], asked: Any) -> Any:
     if (
         n_thread < 2
         or len(batch) != 1
+        or batch[0] == 0
         or batch[0] % (PART * n_thread) != 0
         or jax.default_backend() != "cpu"
         or any(isinstance(a, jax.core.Tracer) for a in leaves)

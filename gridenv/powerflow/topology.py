@@ -7,6 +7,7 @@ from jax import Array
 from jax import numpy as jnp
 from jaxtyping import Float, Int
 from scipy.sparse import coo_array, csc_array
+from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
 from gridenv.core.pytree import pytree, static
@@ -52,7 +53,8 @@ class Topology:
     constant_joined: Float[Array, " entry"]
     line_switch: Int[Array, " line"]
     """Switch of each line."""
-    line_can_close: Float[Array, " line"]
+    can_close: Float[Array, " switch"]
+    """0 for switches at buses out of service."""
     bus_switch: Int[Array, " bus_switch"]
     """Those switches that are not lines."""
     line_y: Pair
@@ -77,7 +79,6 @@ class Topology:
     fixed_near: Int[Array, "fixed near"]
     fixed_entry: Int[Array, "fixed near"]
     source_terminal: Int[Array, " fixed"]
-    default_switches: Float[Array, " switch"]
     sample_axis: int = static(default=1)
     slot_axis: int = static(default=0)
 
@@ -108,8 +109,9 @@ def realised(topology: Topology, switches: Float[Array, "sample switch"], tap_ch
     """
     steps, n_sample = topology.steps, switches.shape[0]
     n_node = topology.ports.reference.shape[1] - 1
-    closed = switches.T[topology.line_switch] * topology.line_can_close[:, None]
-    states = jnp.concatenate([closed, 1.0 - closed, switches.T[topology.bus_switch]])
+    possible = switches.T * topology.can_close[:, None]
+    closed = possible[topology.line_switch]
+    states = jnp.concatenate([closed, 1.0 - closed, possible[topology.bus_switch]])
     coupling = _summed(topology.constant_coupling, topology.coupling, states)
     ground = _summed(topology.constant_ground, topology.ground, states)
     current = _summed(topology.constant_current, topology.current, states)
@@ -256,7 +258,8 @@ class _Builder:
         columns = np.concatenate([columns, a, b, b, a])
         data = np.concatenate([data, ones, -ones, ones, -ones])
         y = csc_array(coo_array((data, (rows, columns)), shape=(n, n)))
-        free = np.setdiff1d(np.flatnonzero(y.diagonal() != 0), circuit.fixed_node)
+        _, part = connected_components(y != 0, directed=False)
+        free = np.setdiff1d(np.flatnonzero(np.isin(part, part[circuit.fixed_node])), circuit.fixed_node)
         v = np.zeros(n + 1, dtype=complex)
         v[circuit.fixed_node] = circuit.fixed_v
         if len(free):
@@ -283,7 +286,6 @@ class _Builder:
         v = self._seen(lines.nodes)
         trafos, taps = circuit.transformers, circuit.taps
         fixed_near, fixed_entry = self._fixed_neighbours()
-        can_close = ~(circuit.default_switches[self.switch_of_line] & ~circuit.line_closed)
         v_trafo = self._seen(trafos.nodes)
         return Topology(
             steps=Steps(
@@ -305,7 +307,7 @@ class _Builder:
             joined=self._terms(_truth(closed[0]), _truth(switches)),
             constant_joined=jnp.asarray(joined, self.dtype),
             line_switch=jnp.asarray(self.switch_of_line, "int32"),
-            line_can_close=jnp.asarray(can_close, self.dtype),
+            can_close=jnp.asarray(circuit.switchable.can_close, self.dtype),
             bus_switch=jnp.asarray(self.bus_switch, "int32"),
             line_y=self._pair(self.closed_y),
             line_i0=self._pair(np.einsum("ltu,lu->lt", self.closed_y, v)),
@@ -325,7 +327,6 @@ class _Builder:
             fixed_near=jnp.asarray(fixed_near, "int32"),
             fixed_entry=jnp.asarray(fixed_entry, "int32"),
             source_terminal=jnp.asarray(source_terminals(self.network), "int32"),
-            default_switches=jnp.asarray(circuit.default_switches, self.dtype),
         )
 
     def _seen(self, nodes: Ints) -> Complex:
@@ -397,9 +398,9 @@ class _Builder:
         ends = np.full((len(self.chosen), 2), n)
         for slot, node, value in zip(measure.row, measure.col, measure.data, strict=True):
             ends[slot, 0 if value.real > 0 else 1] = node
-        loads = self.network.loads
-        at = np.column_stack([loads.node_from, loads.node_to])
-        ends[: len(at)] = np.where(at >= 0, at, n)
+        loads, banks = self.network.loads, self.circuit.capacitor_legs
+        at = np.concatenate([np.column_stack([legs.node_from, legs.node_to]) for legs in (loads, banks)])
+        ends[:] = np.where(at >= 0, at, n)[: len(ends)]
         members: list[list[tuple[int, float]]] = [[] for _ in range(n + 1)]
         for slot, (a, b) in enumerate(ends):
             members[a].append((slot, 1.0))

@@ -28,7 +28,7 @@ def idle_step(env: GridEnv, params: EnvParams, start: int = NOON) -> Transition:
 
 
 def own_network(monkeypatch: pytest.MonkeyPatch, spec: NetworkSpec, **settings: object) -> tuple[GridEnv, EnvParams]:
-    monkeypatch.setattr(volt_var, "load_network", lambda name: spec)
+    monkeypatch.setattr(volt_var, "load_balanced", lambda name: spec)
     return volt_var.make(VoltVarConfig(network=spec.name, inverters=plants("b"), **settings), TASK)
 
 
