@@ -24,10 +24,10 @@ demo: $(VENV)/.core ## train a volt-var agent on IEEE-33 with three seeds, score
 	@$(BIN)/gridenv demo
 
 test: $(VENV)/.dev ## all tests but the slow ones
-	@$(BIN)/python -m pytest -n 2 -m "not slow"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-all: $(VENV)/.dev ## all tests
-	@$(BIN)/python -m pytest -n 2
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.dev ## format, lint, types and import directions
 	@$(BIN)/ruff format --check .

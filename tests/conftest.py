@@ -1,5 +1,6 @@
 """Set-up of the whole suite: shape and type checks on our functions, and compiled programs kept between runs."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -9,6 +10,8 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import hypothesis
+import jax
+import pytest
 from jaxtyping import install_import_hook
 
 # The first example of a test pays for compilation, so no deadline; the same examples every time.
@@ -17,3 +20,16 @@ hypothesis.settings.load_profile("gridenv")
 
 # Keep the returned object: leaving its `with` form would uninstall the hook.
 _hook = install_import_hook(["gridenv", "agents"], "beartype.beartype")
+
+_MAPS = Path("/proc/self/maps")
+_MOST_MAPS = 25_000
+"""Linux allows 65,530 memory maps in a process; every compiled program takes some, and past the limit XLA crashes."""
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Forget compiled programs between files before they are too many."""
+    if (nextitem is not None and nextitem.path == item.path) or not _MAPS.exists():
+        return
+    if _MAPS.read_bytes().count(b"\n") > _MOST_MAPS:
+        jax.clear_caches()
+        gc.collect()
