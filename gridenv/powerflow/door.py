@@ -26,7 +26,7 @@ from gridenv.powerflow.threads import shared_out
 
 METHODS = ("auto", "dense", "sparse", "newton")
 """`dense` and `sparse` say how the network is held (see `operators`), `newton` that the fixed point is left out."""
-DENSE_SLOTS = 128
+DENSE_SLOTS = 100
 """Measured: beyond about this many injection nodes blocks are faster than one matrix, whatever the network."""
 
 DEFAULT_TOLERANCE_PU = {"float32": 1e-6, "float64": 1e-10}
@@ -258,7 +258,7 @@ class PowerFlow:
                         return _solve(arrays, *asked, **settings)
 
                 asked = (p, q, first, equipment)
-                outcome = shared_out(run, asked) if SWITCHES in arrays.features else run(*asked)
+                outcome = shared_out(run, asked, arrays.n_slot)
                 v_pu, current, converged, iterations = outcome
                 settled = None
         return Solution(self, arrays.features, v_pu, current, converged, iterations, p, q, equipment, settled)

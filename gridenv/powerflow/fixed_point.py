@@ -37,6 +37,9 @@ _MAX_V_SQUARED = 1e4
 """A solution above 100 pu is an overflow."""
 _MAX_RATIO = 0.99
 """Largest ratio of two changes that the error estimate uses; a slower sample counts as no nearer than 100 changes."""
+_CAUTION = 1.0 / 3.0
+"""Share of the tolerance that the estimate may come to; measured on feeders of 33 to 10,000 nodes, it falls short of
+the true distance by a factor of two at most."""
 _RESOLUTION = 4.0
 """A change of this many roundings is as near as the type can tell."""
 
@@ -105,7 +108,8 @@ def _advance(problem: Problem, tolerance_pu: float, samples: _Samples) -> _Sampl
     change = problem.largest(y - samples.y)
     y = jnp.where(problem.rows(samples.pending), y, samples.y)
     ratio = jnp.minimum(change / samples.change, _MAX_RATIO)
-    near = change * ratio <= tolerance_pu * (1.0 - ratio)
+    # Of the voltages that are handed out, which are one iteration further on.
+    near = change * ratio * ratio <= _CAUTION * tolerance_pu * (1.0 - ratio)
     near |= change <= _RESOLUTION * jnp.finfo(change.dtype).eps
     return _Samples(
         x=problem.act(y),

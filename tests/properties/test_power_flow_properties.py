@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gridenv.network import BusTable, InjectionTable, LineTable, NetworkSpec, SourceTable
-from gridenv.powerflow import PowerFlow, partition
+from gridenv.powerflow import PowerFlow, layout
 
 N_BUS, N_LINE, N_SAMPLE = 9, 12, 4
 S_BASE_KVA = 1000.0
@@ -100,7 +100,7 @@ def test_returned_voltages_obey_kirchhoffs_law_and_power_is_conserved(seed: int,
 def test_every_method_gives_the_same_voltages(seed: int, n_loop: int) -> None:
     spec = random_network(seed, n_loop)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(partition, "SLOTS_A_BLOCK", 3)
+        patch.setattr(layout, "SLOTS_A_BLOCK", (3,))
         power_flows = [PowerFlow(spec, "float64", m, tolerance_pu=TIGHT_PU) for m in ("dense", "sparse", "newton")]
     p_kw, q_kvar = (0.5 * power for power in random_powers(power_flows[0], seed))
     dense, *others = [power_flow.solve(p_kw, q_kvar) for power_flow in power_flows]

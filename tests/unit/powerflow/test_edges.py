@@ -19,7 +19,7 @@ from gridenv.network import (
     load_network,
 )
 from gridenv.network.phase_tables import CapacitorTable, PhaseNetworkSpec
-from gridenv.powerflow import PowerFlow, VoltageCurves, partition, threads
+from gridenv.powerflow import PowerFlow, VoltageCurves, layout, threads
 from tests.unit.network.small_networks import everything, flags, floats, two_bus
 
 TIGHT_PU = 1e-12
@@ -57,7 +57,7 @@ def random_tree(n_bus: int, seed: int) -> NetworkSpec:
 def test_source_power_in_blocks_counts_the_load_at_the_source(
     n_bus: int, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(partition, "SLOTS_A_BLOCK", size)
+    monkeypatch.setattr(layout, "SLOTS_A_BLOCK", (size,))
     spec = random_tree(n_bus, seed=n_bus)
     power_flow = PowerFlow(spec, "float64", "sparse")
     solution = power_flow.solve(power_flow.default_p_kw, power_flow.default_q_kvar)

@@ -9,7 +9,7 @@ from scipy.optimize import brentq
 
 from gridenv.network import NetworkSpec, load_network
 from gridenv.network.phase_tables import PhaseNetworkSpec
-from gridenv.powerflow import PowerFlow, partition
+from gridenv.powerflow import PowerFlow, layout
 from gridenv.powerflow.operators import Blocks, Dense
 from gridenv.powerflow.solution import Solution
 from tests.unit.network.small_networks import everything, two_bus
@@ -68,7 +68,7 @@ def test_blocks_give_what_one_matrix_gives(
     expected = dense.solve(p_kw, q_kvar, **states)
     n_block = []
     for size in (5, 24, 1000):
-        monkeypatch.setattr(partition, "SLOTS_A_BLOCK", size)
+        monkeypatch.setattr(layout, "SLOTS_A_BLOCK", (size,))
         sparse = PowerFlow(NETWORKS[name](), "float64", "sparse", tolerance_pu=TIGHT_PU)
         assert isinstance(sparse.arrays.operator, Blocks)
         n_block.append(sparse.arrays.operator.into_cuts.shape[0])
