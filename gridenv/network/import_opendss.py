@@ -19,8 +19,8 @@ from gridenv.network.opendss_injections import (
     photovoltaic_rows,
     storage_rows,
 )
-from gridenv.network.opendss_rows import Rows, table_of
-from gridenv.network.phase_tables import PhaseNetworkSpec
+from gridenv.network.opendss_rows import Rows
+from gridenv.network.phase_tables import PhaseNetworkSpec, table_of
 from gridenv.network.spec import BusTable
 
 _CONVERSIONS: dict[str, Callable[[DssElement, DssCircuit], Rows]] = {

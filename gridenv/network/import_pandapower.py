@@ -9,7 +9,7 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from gridenv.core.errors import NetworkError, UnsupportedElementError, did_you_mean, raise_collected
-from gridenv.core.units import A_PER_KA, KVA_PER_MVA, KW_PER_MW, PERCENT
+from gridenv.core.units import A_PER_KA, F_PER_NF, KVA_PER_MVA, KVAR_PER_MVAR, KW_PER_MW, PERCENT, S_PER_US
 from gridenv.network.import_pandapower_phases import from_pandapower_phases
 from gridenv.network.pandapower_tables import (
     branch_ends_closed,
@@ -37,9 +37,6 @@ from gridenv.network.spec import (
 from gridenv.network.validate import validate
 
 BUILD_SEED = 0
-F_PER_NF = 1e-9
-S_PER_US = 1e-6
-KVAR_PER_MVAR = KVA_PER_MVA
 
 
 def build_pandapower(function: str, arguments: dict[str, Any]) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridenv.core.errors import NetworkError, UnsupportedElementError, raise_collected
-from gridenv.core.units import A_PER_KA, KVA_PER_MVA, KW_PER_MW, SQRT3
+from gridenv.core.units import A_PER_KA, F_PER_NF, KVAR_PER_MVAR, KW_PER_MW, S_PER_US, SQRT3
 from gridenv.network.pandapower_phase_transformers import transformer_tables
 from gridenv.network.pandapower_tables import (
     branch_ends_closed,
@@ -32,9 +32,6 @@ from gridenv.network.phase_tables import (
 from gridenv.network.phase_validate import validate_phases
 from gridenv.network.spec import Bools, BusTable
 
-F_PER_NF = 1e-9
-S_PER_US = 1e-6
-KVAR_PER_MVAR = KVA_PER_MVA
 _ALSO_CONVERTED = ("asymmetric_load", "asymmetric_sgen")
 _PHASES = ("a", "b", "c")
 _LEGS = {"wye": ("1", "2", "3"), "delta": ("12", "23", "31")}

@@ -5,14 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gridenv.core.units import KVA_PER_MVA, PERCENT, SQRT3
+from gridenv.core.units import KVAR_PER_S_KV2, PERCENT, PPM, SQRT3
 from gridenv.network.opendss_engine import DssCircuit, DssElement
 from gridenv.network.opendss_rows import Rows, digits, refuse
 from gridenv.network.phase_tables import MAX_CONDUCTORS
-
-PPM = 1e-6
-KVAR_PER_S_KV2 = KVA_PER_MVA
-"""kV squared times siemens is Mvar."""
 
 
 def source_rows(element: DssElement, circuit: DssCircuit) -> Rows:

@@ -17,7 +17,7 @@ import numpy as np
 from gridenv.core.errors import UnsupportedElementError, raise_collected
 from gridenv.core.units import KVA_PER_MVA, PERCENT
 from gridenv.network.pandapower_tables import branch_ends_closed, column, flags, names, tap_columns
-from gridenv.network.phase_tables import PhaseTransformerTable, WindingTable
+from gridenv.network.phase_tables import PhaseTransformerTable, WindingTable, table_of
 from gridenv.network.spec import BusTable, TransformerTable
 from gridenv.network.transformer import transformer_model, turns_ratio
 
@@ -71,7 +71,7 @@ def transformer_tables(net: Any) -> tuple[PhaseTransformerTable, WindingTable, B
         windings += unit_windings
         if len(unit_windings) > 2:
             buses.append({"id": f"{unit.id}.core", "vn_kv": unit.vn_lv_bus_kv, "in_service": unit.in_service})
-    return _table(PhaseTransformerTable, transformers), _table(WindingTable, windings), _table(BusTable, buses)
+    return table_of(PhaseTransformerTable, transformers), table_of(WindingTable, windings), table_of(BusTable, buses)
 
 
 def _units(net: Any) -> Iterator[_Unit]:
@@ -215,13 +215,3 @@ def _neutrals(unit: _Unit) -> tuple[complex, complex]:
         wanted = (unit.z0_lv + unit.z0_core) / (_ZIGZAG * unit.sn_mva)
     without = unit.z_lv + 1.0 / (1.0 / unit.z_hv + unit.y_core)
     return 0.0j, (wanted - without) / 3.0
-
-
-def _table(table: Any, rows: list[dict[str, Any]]) -> Any:
-    """A table from rows with the same columns."""
-    columns: dict[str, Any] = {}
-    for name, f in table.__dataclass_fields__.items():
-        if rows and name in rows[0]:
-            values = tuple(row[name] for row in rows)
-            columns[name] = np.array(values, dtype=f.metadata["dtype"]) if f.metadata else values
-    return table(**columns)
