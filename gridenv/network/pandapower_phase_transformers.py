@@ -53,6 +53,8 @@ class _Unit:
     z0_core: complex
     sn_mva: float
     vn_lv_bus_kv: float
+    r_neutral_ohm: float
+    x_neutral_ohm: float
     in_service: bool
 
 
@@ -102,10 +104,13 @@ def _units(net: Any) -> Iterator[_Unit]:
     z_hv = z.real * r_share + 1j * z.imag * x_share
     z_0, z0_core = _zero_sequence(trafo, table)
     share = column(trafo, "si0_hv_partial")
+    r_neutral, x_neutral = (column(trafo, name, 0.0) for name in ("rn_ohm", "xn_ohm"))
+    groups = [str(group).lower() for group in trafo["vector_group"]]
+    in_service = flags(trafo, "in_service") & closed
     for k, name in enumerate(table.id):
         yield _Unit(
             id=name,
-            group=str(trafo["vector_group"].iloc[k]).lower(),
+            group=groups[k],
             hv_bus=table.hv_bus[k],
             lv_bus=table.lv_bus[k],
             s_kva=float(s_kva[k] * parallel[k]),
@@ -122,7 +127,9 @@ def _units(net: Any) -> Iterator[_Unit]:
             z0_core=complex(z0_core[k]),
             sn_mva=float(net.sn_mva),
             vn_lv_bus_kv=float(vn_kv[table.lv_bus[k]]),
-            in_service=bool(flags(trafo, "in_service")[k] and closed[k]),
+            r_neutral_ohm=float(r_neutral[k]),
+            x_neutral_ohm=float(x_neutral[k]),
+            in_service=bool(in_service[k]),
         )
 
 
@@ -145,10 +152,9 @@ def _problems(net: Any, unit: _Unit) -> Iterator[str]:
         allowed, fits = "odd multiples of 30", not all(_turns(unit.shift_deg + step) is None for step in (-30.0, 30.0))
     if unit.group in VECTOR_GROUPS and not fits:
         yield f"{where} has a shift of {unit.shift_deg:g} degrees with its tap; allowed for {unit.group}: {allowed}"
-    row = net.trafo.iloc[int(np.flatnonzero(names(net.trafo.index, "trafo.") == np.array(unit.id))[0])]
-    for name in ("xn_ohm", "rn_ohm"):
-        if float(row.get(name, 0.0) or 0.0) > 0.0:
-            yield f"{where} has {name} = {row[name]:g}; allowed: 0, a neutral at ground; clear it"
+    for name, value_ohm in (("xn_ohm", unit.x_neutral_ohm), ("rn_ohm", unit.r_neutral_ohm)):
+        if value_ohm > 0.0:
+            yield f"{where} has {name} = {value_ohm:g}; allowed: 0, a neutral at ground; clear it"
 
 
 def _turns(angle_deg: float) -> int | None:
