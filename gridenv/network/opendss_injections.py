@@ -6,7 +6,7 @@ import numpy as np
 
 from gridenv.core.units import PERCENT, SQRT3
 from gridenv.network.opendss_engine import DssCircuit, DssElement
-from gridenv.network.opendss_rows import Rows, digits, refuse
+from gridenv.network.opendss_rows import Rows, digits, referred, refuse
 from gridenv.network.phase_tables import MAX_CONDUCTORS
 
 Leg = tuple[str, str, float]
@@ -157,7 +157,7 @@ def capacitor_control_rows(element: DssElement, circuit: DssCircuit) -> Rows:
     if not element.text("element").startswith("line.") or element.number("terminal") != 1:
         found = f"element = {element.text('element')}, terminal = {element.number('terminal'):g}"
         refuse(element, found, "allowed: terminal 1 of a line")
-    capacitor = next(e for e in circuit.elements if e.id == f"capacitor.{element.text('capacitor')}")
+    capacitor = referred(element, circuit, "capacitor")
     if len(capacitor.properties["kvar"]) > 1:
         refuse(element, f"a bank of {len(capacitor.properties['kvar'])} steps", "allowed: one step")
     return {

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from gridenv.core.errors import UnsupportedElementError
-from gridenv.network.opendss_engine import DssElement
+from gridenv.network.opendss_engine import DssCircuit, DssElement
 from gridenv.network.phase_tables import MAX_CONDUCTORS
 
 Rows = dict[str, list[dict[str, Any]]]
@@ -18,6 +18,18 @@ def refuse(element: DssElement, found: str, instead: str) -> NoReturn:
         UnsupportedElementError: always.
     """
     raise UnsupportedElementError(f"OpenDSS element '{element.id}': {found} is not supported; {instead}")
+
+
+def referred(element: DssElement, circuit: DssCircuit, kind: str) -> DssElement:
+    """The element of class `kind` that a control names in its property of that name.
+
+    Raises:
+        UnsupportedElementError: if the circuit has none of this name.
+    """
+    name = element.text(kind)
+    if f"{kind}.{name}" not in circuit.by_id:
+        refuse(element, f"{kind} = {name}", f"allowed: a {kind} of the circuit; correct the name")
+    return circuit.by_id[f"{kind}.{name}"]
 
 
 def digits(element: DssElement, nodes: Sequence[int], ground: bool = False) -> str:

@@ -13,7 +13,7 @@ from gridenv.network.phase_nodes import GROUND_CONDUCTOR, N_PHASE
 from gridenv.network.phase_tables import MAX_CONDUCTORS, PhaseNetworkSpec
 from gridenv.network.spec import Bools, Names
 
-_SINGULAR = 1e-12
+SINGULAR = 1e-12
 """Reciprocal condition number below which an impedance matrix has no usable inverse in double precision."""
 
 _TAP_SLACK = 1e-9
@@ -101,7 +101,7 @@ def _singular_problems(kind: str, names: Names, phases: Names, z_ohm: Complex, c
     for k in range(1, MAX_CONDUCTORS + 1):
         rows = np.flatnonzero((size == k) & counts)
         singular_value = np.linalg.svd(z_ohm[rows, :k, :k], compute_uv=False)
-        for i in rows[singular_value[:, -1] <= _SINGULAR * singular_value[:, 0]]:
+        for i in rows[singular_value[:, -1] <= SINGULAR * singular_value[:, 0]]:
             yield (
                 f"{kind} '{names[i]}': z_ohm of conductors '{phases[i]}' is singular; allowed: a matrix with an "
                 "inverse; give every conductor an impedance of its own, a small one for a switch"
