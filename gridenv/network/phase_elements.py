@@ -26,6 +26,7 @@ def element_problems(spec: PhaseNetworkSpec) -> Iterator[str]:
     yield from _transformer_problems(spec)
     yield from _winding_problems(spec)
     yield from _regulator_problems(spec)
+    yield from _capacitor_control_problems(spec)
     yield from _leg_problems(spec)
     yield from _range_problems(spec)
 
@@ -186,6 +187,19 @@ def _tap_problems(spec: PhaseNetworkSpec, i: int, winding: int) -> Iterator[str]
             f"regulator '{name}': steps winding '{spec.windings.id[winding]}', whose neutral is not at ground; "
             "allowed: connection 'delta', or 'wye' with z_neutral_ohm = 0; ground the neutral, or step another winding"
         )
+
+
+def _capacitor_control_problems(spec: PhaseNetworkSpec) -> Iterator[str]:
+    """Banks that several controls in service switch."""
+    table = spec.capacitor_controls
+    first: dict[str, str] = {}
+    for i in np.flatnonzero(table.in_service):
+        name, bank = table.id[i], table.capacitor[i]
+        if first.setdefault(bank, name) != name:
+            yield (
+                f"capacitor control '{name}': switches capacitor '{bank}', as does capacitor control '{first[bank]}'; "
+                "allowed: one in service a bank; remove one, or put it out of service"
+            )
 
 
 def _leg_problems(spec: PhaseNetworkSpec) -> Iterator[str]:
