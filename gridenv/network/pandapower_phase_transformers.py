@@ -16,7 +16,7 @@ import numpy as np
 
 from gridenv.core.errors import UnsupportedElementError, raise_collected
 from gridenv.core.units import KVA_PER_MVA, PERCENT
-from gridenv.network.pandapower_tables import branch_ends_closed, column, flags, names, tap_columns
+from gridenv.network.pandapower_tables import at_live_bus, branch_ends_closed, column, names, tap_columns
 from gridenv.network.phase_tables import PhaseTransformerTable, WindingTable, table_of
 from gridenv.network.spec import BusTable, TransformerTable
 from gridenv.network.transformer import transformer_model, turns_ratio
@@ -62,12 +62,13 @@ def transformer_tables(net: Any) -> tuple[PhaseTransformerTable, WindingTable, B
     """Transformers, their windings, and the buses at which their cores are.
 
     Raises:
-        UnsupportedElementError: for vector groups and phase shifts that are not modelled.
+        UnsupportedElementError: for vector groups and phase shifts that are not modelled; a unit out of service that
+            has them is left out.
     """
-    units = list(_units(net))
-    raise_collected([p for unit in units for p in _problems(net, unit)], UnsupportedElementError)
+    units = [(unit, list(_problems(net, unit))) for unit in _units(net)]
+    raise_collected([p for unit, found in units if unit.in_service for p in found], UnsupportedElementError)
     transformers, windings, buses = [], [], []
-    for unit in units:
+    for unit in (unit for unit, found in units if not found):
         transformer, unit_windings = _rows(unit)
         transformers.append(transformer)
         windings += unit_windings
@@ -105,8 +106,8 @@ def _units(net: Any) -> Iterator[_Unit]:
     z_0, z0_core = _zero_sequence(trafo, table)
     share = column(trafo, "si0_hv_partial")
     r_neutral, x_neutral = (column(trafo, name, 0.0) for name in ("rn_ohm", "xn_ohm"))
-    groups = [str(group).lower() for group in trafo["vector_group"]]
-    in_service = flags(trafo, "in_service") & closed
+    groups = [str(group).lower() for group in trafo.get("vector_group", ())]
+    in_service = at_live_bus(net, trafo) & closed
     for k, name in enumerate(table.id):
         yield _Unit(
             id=name,
