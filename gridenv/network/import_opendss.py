@@ -12,6 +12,7 @@ from gridenv.core.errors import UnsupportedElementError, raise_collected
 from gridenv.network.opendss_branches import line_rows, reactor_rows, regulator_rows, source_rows, transformer_rows
 from gridenv.network.opendss_engine import DssCircuit, DssElement, read_circuit
 from gridenv.network.opendss_injections import (
+    FIXED_Q,
     capacitor_control_rows,
     capacitor_rows,
     generator_rows,
@@ -41,6 +42,10 @@ _WITHOUT_EFFECT = ("monitor", "energymeter", "sensor", "fuse", "relay", "reclose
 _CONTROLLED = {"regcontrol": "transformer", "capcontrol": "capacitor"}
 """Class of controls -> class of what they control."""
 _SIMPLIFIED: dict[str, tuple[Callable[[DssElement], bool], str]] = {
+    "load": (
+        lambda e: int(e.number("model")) in FIXED_Q,
+        "out of vminpu..vmaxpu its reactive power follows model 1, not its impedance at rated voltage",
+    ),
     "generator": (lambda _: True, "constant power at any voltage; vminpu and vmaxpu are not used"),
     "pvsystem": (lambda _: True, "constant power as of the irradiance in the script; vminpu and vmaxpu are not used"),
     "storage": (lambda _: True, "constant power as of its state in the script; losses of conversion are not used"),

@@ -83,7 +83,7 @@ def _inverse(element: DssElement, matrix: NDArray[np.complex128], what: str) -> 
     singular_value = np.linalg.svd(matrix, compute_uv=False) if is_usable else np.zeros(1)
     if singular_value[-1] <= SINGULAR * singular_value[0]:
         refuse(element, f"{what} without an inverse", "give every conductor an impedance that is finite and not 0")
-    return np.linalg.inv(matrix)
+    return np.linalg.inv(matrix).astype(complex)
 
 
 def _padded(matrix: NDArray[Any]) -> NDArray[np.complex128]:

@@ -17,6 +17,7 @@ from gridenv.network.opendss_engine import _NO_NUMBER, read_circuit
 from gridenv.network.opendss_injections import capacitor_control_rows
 from gridenv.network.phase_circuit import phase_circuit
 from gridenv.network.phase_validate import validate_phases
+from gridenv.powerflow import PowerFlow
 from tests.unit.network.phase_fixed_point import solved
 
 opendss = pytest.importorskip("opendssdirect", reason="needs the extra [opendss]")
@@ -149,6 +150,24 @@ set loadmult=0.5
     assert p_kw["load.fixed"] == -3.0
     np.testing.assert_allclose(p_kw["storage.idle"], -0.2)
     np.testing.assert_allclose(p_kw["storage.charging"], -3.0)
+
+
+@pytest.mark.parametrize("model", range(1, 8))
+def test_load_models_have_the_voltages_of_opendss_at_any_load_multiplier(model: int, tmp_path: Path) -> None:
+    more = (
+        f"new load.m bus1=g phases=3 kv=12.47 kw=900 kvar=500 model={model} cvrwatts=.8 cvrvars=1.7\n"
+        f"new load.m1 bus1=c.2 phases=1 kv=7.2 kw=300 kvar=200 model={model} cvrwatts=.8 cvrvars=1.7\n"
+        "set loadmult=0.5\n"
+    )
+    path = script(tmp_path, FEEDER + more)
+    converted = read_opendss(path)
+    circuit, expected = phase_circuit(converted.spec), engine_voltages(path)
+    v_kv = solved(circuit) * circuit.v_base_kv
+    for name, v, base in zip(circuit.node_names, v_kv, circuit.v_base_kv, strict=True):
+        assert abs(v - expected[name]) / base < 1e-8, name
+    fixed = model in (6, 7)
+    assert row(converted.spec.injections, "load.m")["q_kvar"] == (-500.0 if fixed else -250.0)
+    assert any(note.startswith("OpenDSS element 'load.m': out of vminpu") for note in converted.notes) == fixed
 
 
 def test_open_line_is_out_of_service_with_its_impedance_kept(tmp_path: Path) -> None:
@@ -342,3 +361,17 @@ def test_properties_that_are_no_numbers_are_read_as_absent() -> None:
     assert json.loads(_NO_NUMBER.sub("null", text)) == {
         "Name": "inf", "RMatrix": [[1.0, None], [None, None]], "X": None, "Y": 2,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("model", [6, 7])
+@pytest.mark.parametrize("limits", ["vminpu=1.01 vmaxpu=1.05", "vminpu=.5 vmaxpu=.9"])
+def test_active_power_of_fixed_reactive_models_is_that_of_opendss_out_of_range(
+    model: int, limits: str, tmp_path: Path
+) -> None:
+    more = f"new load.m bus1=g phases=3 kv=12.47 kw=900 kvar=0 model={model} {limits}\n"
+    path = script(tmp_path, FEEDER + more)
+    power_flow, expected = PowerFlow(from_opendss(path), "float64"), engine_voltages(path)
+    solution = power_flow.solve(power_flow.default_p_kw, power_flow.default_q_kvar)
+    v_kv = np.asarray(solution.v_pu) * power_flow.network.circuit.v_base_kv
+    g = [power_flow.node_names.index(f"g.{phase}") for phase in (1, 2, 3)]
+    np.testing.assert_allclose(v_kv[g], [expected[f"g.{phase}"] for phase in (1, 2, 3)], rtol=1e-8)
