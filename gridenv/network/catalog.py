@@ -105,10 +105,11 @@ def list_networks() -> dict[str, str]:
 
 
 def load_network(name: str) -> Spec:
-    """A network by its catalogue name; unbalanced feeders as a `PhaseNetworkSpec`, others as a `NetworkSpec`.
+    """A network by its catalogue name; unbalanced feeders as a `PhaseNetworkSpec`, balanced ones as a `NetworkSpec`.
 
     Networks of pandapower and SimBench are converted at the first call and read from the cache after that, which
-    imports neither package.
+    imports neither package. Networks that are not in the catalogue come from `from_pandapower` (either kind), from
+    `from_opendss` (a `PhaseNetworkSpec`), or from tables of your own.
 
     Args:
         name: one of `list_networks()`, or `simbench:` and a SimBench code.

@@ -12,6 +12,7 @@ from gridenv.core.errors import UnsupportedElementError, raise_collected
 from gridenv.network.opendss_branches import line_rows, reactor_rows, regulator_rows, source_rows, transformer_rows
 from gridenv.network.opendss_engine import DssCircuit, DssElement, read_circuit
 from gridenv.network.opendss_injections import (
+    FIXED_Q,
     capacitor_control_rows,
     capacitor_rows,
     generator_rows,
@@ -19,8 +20,8 @@ from gridenv.network.opendss_injections import (
     photovoltaic_rows,
     storage_rows,
 )
-from gridenv.network.opendss_rows import Rows, table_of
-from gridenv.network.phase_tables import PhaseNetworkSpec
+from gridenv.network.opendss_rows import Rows, refuse
+from gridenv.network.phase_tables import PhaseNetworkSpec, table_of
 from gridenv.network.spec import BusTable
 
 _CONVERSIONS: dict[str, Callable[[DssElement, DssCircuit], Rows]] = {
@@ -38,7 +39,13 @@ _CONVERSIONS: dict[str, Callable[[DssElement, DssCircuit], Rows]] = {
 }
 _WITHOUT_EFFECT = ("monitor", "energymeter", "sensor", "fuse", "relay", "recloser", "swtcontrol", "fmonitor")
 """Classes that change nothing in a power flow of the circuit as it stands."""
+_CONTROLLED = {"regcontrol": "transformer", "capcontrol": "capacitor"}
+"""Class of controls -> class of what they control."""
 _SIMPLIFIED: dict[str, tuple[Callable[[DssElement], bool], str]] = {
+    "load": (
+        lambda e: int(e.number("model")) in FIXED_Q,
+        "out of vminpu..vmaxpu its reactive power follows model 1, not its impedance at rated voltage",
+    ),
     "generator": (lambda _: True, "constant power at any voltage; vminpu and vmaxpu are not used"),
     "pvsystem": (lambda _: True, "constant power as of the irradiance in the script; vminpu and vmaxpu are not used"),
     "storage": (lambda _: True, "constant power as of its state in the script; losses of conversion are not used"),
@@ -55,7 +62,8 @@ class OpenDssImport:
     unsupported: tuple[str, ...]
     """One message for each element that is missing in `spec` and changes the power flow."""
     notes: tuple[str, ...]
-    """One message for each element that was simplified, or left out without changing the power flow."""
+    """One message for each element that was simplified, or left out without changing the power flow: also for controls
+    of elements that are themselves left out."""
 
 
 def from_opendss(path: str | PathLike[str], *, allow_unsupported: bool = False) -> PhaseNetworkSpec:
@@ -92,16 +100,24 @@ def read_opendss(path: str | PathLike[str]) -> OpenDssImport:
     rows: Rows = {}
     unsupported: list[str] = []
     notes: list[str] = []
-    for element in circuit.elements:
+    converted: set[str] = set()
+    # Controls come last: what they control and monitor is known by then.
+    for element in sorted(circuit.elements, key=lambda e: e.kind in _CONTROLLED):
         if element.kind in _WITHOUT_EFFECT or not element.enabled:
             why = "is disabled" if not element.enabled else "does not change the power flow"
             notes.append(f"OpenDSS element '{element.id}' {why}; left out")
             continue
+        target = _target(element)
+        if target in circuit.by_id and target not in converted:
+            notes.append(f"OpenDSS element '{element.id}' controls '{target}', which is left out; left out with it")
+            continue
         try:
             new = _convert(element, circuit)
+            _check_monitored(element, new, converted)
         except UnsupportedElementError as error:
             unsupported.append(str(error))
             continue
+        converted.add(element.id)
         for table, more in new.items():
             rows.setdefault(table, []).extend(more)
         if element.kind in _SIMPLIFIED and _SIMPLIFIED[element.kind][0](element):
@@ -116,6 +132,19 @@ def _convert(element: DssElement, circuit: DssCircuit) -> Rows:
             f"{', '.join(_CONVERSIONS)}; remove it, or disable it in the script"
         )
     return _CONVERSIONS[element.kind](element, circuit)
+
+
+def _target(element: DssElement) -> str | None:
+    """What a control controls."""
+    kind = _CONTROLLED.get(element.kind)
+    return f"{kind}.{element.text(kind)}" if kind else None
+
+
+def _check_monitored(element: DssElement, rows: Rows, converted: set[str]) -> None:
+    """Refuse a control of a bank that monitors a line that is left out."""
+    for row in rows.get("capacitor_controls", []):
+        if row["line"] not in converted:
+            refuse(element, f"element = {row['line']}, which is left out,", "let it monitor a line that is converted")
 
 
 def _spec(circuit: DssCircuit, rows: Rows) -> PhaseNetworkSpec:

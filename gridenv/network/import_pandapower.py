@@ -9,9 +9,10 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from gridenv.core.errors import NetworkError, UnsupportedElementError, did_you_mean, raise_collected
-from gridenv.core.units import A_PER_KA, KVA_PER_MVA, KW_PER_MW, PERCENT
+from gridenv.core.units import A_PER_KA, F_PER_NF, KVA_PER_MVA, KVAR_PER_MVAR, KW_PER_MW, PERCENT, S_PER_US
 from gridenv.network.import_pandapower_phases import from_pandapower_phases
 from gridenv.network.pandapower_tables import (
+    at_live_bus,
     branch_ends_closed,
     column,
     dangling_switches,
@@ -21,10 +22,10 @@ from gridenv.network.pandapower_tables import (
     tap_columns,
     unknown_tables,
     unsupported_options,
+    without_incomplete,
 )
 from gridenv.network.phase_tables import PhaseNetworkSpec
 from gridenv.network.spec import (
-    Bools,
     BusTable,
     InjectionTable,
     LineTable,
@@ -37,9 +38,6 @@ from gridenv.network.spec import (
 from gridenv.network.validate import validate
 
 BUILD_SEED = 0
-F_PER_NF = 1e-9
-S_PER_US = 1e-6
-KVAR_PER_MVAR = KVA_PER_MVA
 
 
 def build_pandapower(function: str, arguments: dict[str, Any]) -> Any:
@@ -89,7 +87,8 @@ def from_pandapower(net: Any, *, phases: int = 1) -> NetworkSpec | PhaseNetworkS
     """Convert a pandapower network, balanced or with data of all three phases.
 
     Buses are named by `str(index)`, elements `line.0`, `trafo.0`, `load.12`, `sgen.3`, `storage.0`, `shunt.0`,
-    `switch.4`, `ext_grid.0`. Injections are in the order loads, static generators, storage. Results agree with
+    `switch.4`, `ext_grid.0`. Injections are in the order loads, static generators, storage. What is out of service is
+    kept, but for elements that lack data or, with `phases=3`, are not modelled: those are left out. Results agree with
     `pandapower.runpp(net)` and its default options; controllers are not run.
 
     With `phases=3` they agree with `pandapower.runpp_3ph(net)`. Elements of `asymmetric_load` and `asymmetric_sgen`
@@ -115,6 +114,7 @@ def from_pandapower(net: Any, *, phases: int = 1) -> NetworkSpec | PhaseNetworkS
     raise_collected([*missing_tables(net)], NetworkError)
     raise_collected([*unknown_tables(net), *unsupported_options(net)], UnsupportedElementError)
     raise_collected([*dangling_switches(net)], NetworkError)
+    net = without_incomplete(net, {})
     spec = NetworkSpec(
         name=str(net.name or "pandapower"),
         buses=BusTable(
@@ -129,12 +129,6 @@ def from_pandapower(net: Any, *, phases: int = 1) -> NetworkSpec | PhaseNetworkS
     )
     validate(spec, allow_islands=True)
     return spec
-
-
-def _at_live_bus(net: Any, table: Any) -> Bools:
-    """In-service elements at in-service buses; pandapower ignores the others."""
-    live = flags(net.bus, "in_service")
-    return flags(table, "in_service") & live[net.bus.index.get_indexer(table["bus"])]
 
 
 def _sources(net: Any) -> SourceTable:
@@ -204,7 +198,7 @@ def _injections(net: Any) -> InjectionTable:
         kind=sum(((kind,) * len(table) for kind, table, _ in scaled), ()),
         p_kw=np.concatenate([column(table, "p_mw") * factor * KW_PER_MW for _, table, factor in scaled]),
         q_kvar=np.concatenate([column(table, "q_mvar", 0.0) * factor * KVAR_PER_MVAR for _, table, factor in scaled]),
-        in_service=np.concatenate([_at_live_bus(net, table) for _, table, _ in scaled]),
+        in_service=np.concatenate([at_live_bus(net, table) for _, table, _ in scaled]),
     )
 
 
@@ -218,7 +212,7 @@ def _shunts(net: Any) -> ShuntTable:
         p_kw=-column(table, "p_mw") * step * KW_PER_MW,
         q_kvar=-column(table, "q_mvar") * step * KVAR_PER_MVAR,
         v_rated_kv=np.where(np.isfinite(v_rated_kv), v_rated_kv, v_bus_kv),
-        in_service=_at_live_bus(net, table),
+        in_service=at_live_bus(net, table),
     )
 
 

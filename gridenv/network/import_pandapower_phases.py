@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridenv.core.errors import NetworkError, UnsupportedElementError, raise_collected
-from gridenv.core.units import A_PER_KA, KVA_PER_MVA, KW_PER_MW, SQRT3
+from gridenv.core.units import A_PER_KA, F_PER_NF, KVAR_PER_MVAR, KW_PER_MW, S_PER_US, SQRT3
 from gridenv.network.pandapower_phase_transformers import transformer_tables
 from gridenv.network.pandapower_tables import (
+    at_live_bus,
     branch_ends_closed,
     column,
     dangling_switches,
@@ -21,6 +22,7 @@ from gridenv.network.pandapower_tables import (
     names,
     unknown_tables,
     unsupported_options,
+    without_incomplete,
 )
 from gridenv.network.phase_tables import (
     CapacitorTable,
@@ -30,11 +32,8 @@ from gridenv.network.phase_tables import (
     PhaseSourceTable,
 )
 from gridenv.network.phase_validate import validate_phases
-from gridenv.network.spec import Bools, BusTable
+from gridenv.network.spec import BusTable
 
-F_PER_NF = 1e-9
-S_PER_US = 1e-6
-KVAR_PER_MVAR = KVA_PER_MVA
 _ALSO_CONVERTED = ("asymmetric_load", "asymmetric_sgen")
 _PHASES = ("a", "b", "c")
 _LEGS = {"wye": ("1", "2", "3"), "delta": ("12", "23", "31")}
@@ -67,7 +66,9 @@ def from_pandapower_phases(net: Any) -> PhaseNetworkSpec:
     raise_collected([*missing_tables(net)], NetworkError)
     refused = [*unknown_tables(net, _ALSO_CONVERTED), *unsupported_options(net), *_unsupported(net)]
     raise_collected(refused, UnsupportedElementError)
-    raise_collected([*_missing_columns(net), *dangling_switches(net)], NetworkError)
+    dangling = list(dangling_switches(net))
+    net = without_incomplete(net, _NEEDED)
+    raise_collected([*_missing_columns(net), *dangling], NetworkError)
     transformers, windings, core_buses = transformer_tables(net)
     buses = BusTable(id=names(net.bus.index), vn_kv=column(net.bus, "vn_kv"), in_service=flags(net.bus, "in_service"))
     spec = PhaseNetworkSpec(
@@ -87,7 +88,7 @@ def from_pandapower_phases(net: Any) -> PhaseNetworkSpec:
 def _missing_columns(net: Any) -> Iterator[str]:
     for table_name, needed in _NEEDED.items():
         table = net[table_name]
-        missing = [c for c in needed if c not in table or table.loc[flags(table, "in_service"), c].isna().any()]
+        missing = [c for c in needed if c not in table or table[c].isna().any()]
         if len(table) and missing:
             yield (
                 f"pandapower network '{net.name or ''}': table '{table_name}' lacks values in {', '.join(missing)}; "
@@ -96,17 +97,12 @@ def _missing_columns(net: Any) -> Iterator[str]:
 
 
 def _unsupported(net: Any) -> Iterator[str]:
-    lossy = net.shunt.index[flags(net.shunt, "in_service") & (column(net.shunt, "p_mw", 0.0) != 0.0)]
+    lossy = net.shunt.index[at_live_bus(net, net.shunt) & (column(net.shunt, "p_mw", 0.0) != 0.0)]
     if len(lossy):
         yield (
             f"pandapower network '{net.name or ''}': table 'shunt', indices {', '.join(map(str, lossy))}: p_mw != 0; "
             "not supported in three phases; model it as a load"
         )
-
-
-def _at_live_bus(net: Any, table: Any) -> Bools:
-    live = flags(net.bus, "in_service")
-    return flags(table, "in_service") & live[net.bus.index.get_indexer(table["bus"])]
 
 
 def _bus_kv(net: Any, buses: Any) -> NDArray[np.float64]:
@@ -115,7 +111,7 @@ def _bus_kv(net: Any, buses: Any) -> NDArray[np.float64]:
 
 def _sources(net: Any) -> PhaseSourceTable:
     """External grids: they hold the positive-sequence voltage and pass the other sequences to ground."""
-    table = net.ext_grid[flags(net.ext_grid, "in_service")]
+    table = net.ext_grid[at_live_bus(net, net.ext_grid)]
     z_ohm = _VOLTAGE_FACTOR * _bus_kv(net, table.bus) ** 2 / column(table, "s_sc_max_mva")
     rx, r0x0 = column(table, "rx_max"), column(table, "r0x0_max")
     x_ohm = z_ohm / np.sqrt(rx**2 + 1.0)
@@ -181,8 +177,11 @@ def _switches(net: Any) -> PhaseLineTable:
 
 
 def _capacitors(net: Any) -> CapacitorTable:
-    """Shunts; pandapower gives them the same admittance in every sequence, as a grounded wye has."""
-    table = net.shunt
+    """Shunts; pandapower gives them the same admittance in every sequence, as a grounded wye has.
+
+    Those with losses are out of service, and left out: a bank that is data could be closed.
+    """
+    table = net.shunt[column(net.shunt, "p_mw", 0.0) == 0.0]
     v_kv, v_bus_kv = column(table, "vn_kv"), _bus_kv(net, table.bus)
     return CapacitorTable(
         id=names(table.index, "shunt."),
@@ -191,7 +190,7 @@ def _capacitors(net: Any) -> CapacitorTable:
         connection=("wye",) * len(table),
         q_kvar=-column(table, "q_mvar") * column(table, "step", 1.0) * KVAR_PER_MVAR,
         v_kv=np.where(np.isfinite(v_kv), v_kv, v_bus_kv),
-        closed=_at_live_bus(net, table),
+        closed=at_live_bus(net, table),
     )
 
 
@@ -223,7 +222,7 @@ def _balanced(net: Any, kind: str, sign: float) -> PhaseInjectionTable:
         p_kw=column(table, "p_mw") * scale * KW_PER_MW,
         q_kvar=column(table, "q_mvar", 0.0) * scale * KVAR_PER_MVAR,
         v_kv=_bus_kv(net, table.bus) / np.where([c == "delta" for c in connections], 1.0, SQRT3),
-        in_service=_at_live_bus(net, table),
+        in_service=at_live_bus(net, table),
     )
 
 
@@ -243,5 +242,5 @@ def _asymmetric(net: Any, kind: str, sign: float) -> PhaseInjectionTable:
         p_kw=p_kw,
         q_kvar=q_kvar,
         v_kv=np.repeat(leg_kv, 3),
-        in_service=np.repeat(_at_live_bus(net, table), 3),
+        in_service=np.repeat(at_live_bus(net, table), 3),
     )

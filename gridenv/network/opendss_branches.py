@@ -5,14 +5,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gridenv.core.units import KVA_PER_MVA, PERCENT, SQRT3
+from gridenv.core.units import KVAR_PER_S_KV2, PERCENT, PPM, SQRT3
 from gridenv.network.opendss_engine import DssCircuit, DssElement
-from gridenv.network.opendss_rows import Rows, digits, refuse
+from gridenv.network.opendss_rows import Rows, digits, referred, refuse
+from gridenv.network.phase_elements import SINGULAR
 from gridenv.network.phase_tables import MAX_CONDUCTORS
-
-PPM = 1e-6
-KVAR_PER_S_KV2 = KVA_PER_MVA
-"""kV squared times siemens is Mvar."""
 
 
 def source_rows(element: DssElement, circuit: DssCircuit) -> Rows:
@@ -24,6 +21,8 @@ def source_rows(element: DssElement, circuit: DssCircuit) -> Rows:
     if element.text("sequence") != "positive":
         refuse(element, f"sequence = {element.text('sequence')}", "allowed: positive")
     bus = element.buses[0]
+    if not circuit.vn_kv[bus] > 0.0:
+        refuse(element, f"base voltage {circuit.vn_kv[bus]:g} kV of bus '{bus}'", "correct the script's voltage bases")
     return {
         "sources": [
             {
@@ -32,7 +31,7 @@ def source_rows(element: DssElement, circuit: DssCircuit) -> Rows:
                 "phases": digits(element, element.nodes[0]),
                 "v_pu": element.number("basekv") * element.number("pu") / circuit.vn_kv[bus],
                 "angle_rad": np.deg2rad(element.number("angle")),
-                "z_ohm": np.linalg.inv(element.block(0, 0)),
+                "z_ohm": _inverse(element, element.block(0, 0), "admittance"),
             }
         ]
     }
@@ -59,20 +58,32 @@ def _pi_section(element: DssElement) -> dict[str, Any]:
         refuse(element, "some conductors of an end are open", "open or close all conductors of the end")
     pairs = list(zip(*element.nodes, strict=True))
     kept = [k for k, pair in enumerate(pairs) if any(pair)]
+    if not kept or not len(element.y_s):
+        refuse(element, "no conductor with an admittance", "connect its conductors to buses, or disable it")
     from_nodes, to_nodes = ([terminal[k] for k in kept] for terminal in element.nodes)
     rows = np.ix_(kept, kept)
     series = -element.block(0, 1)[rows]
     ends = element.block(0, 0)[rows] - series
+    z_ohm = _inverse(element, series, "series admittance")
     return {
         "id": element.id,
         "from_bus": element.buses[0],
         "to_bus": element.buses[1],
         "from_phases": digits(element, from_nodes),
         "to_phases": digits(element, to_nodes),
-        "z_ohm": _padded(np.linalg.inv(series)),
+        "z_ohm": _padded(z_ohm),
         "y_s": _padded(2.0 * ends),
         "closed": not any(opened),
     }
+
+
+def _inverse(element: DssElement, matrix: NDArray[np.complex128], what: str) -> NDArray[np.complex128]:
+    """Impedance of an admittance matrix of the element."""
+    is_usable = matrix.size > 0 and bool(np.isfinite(matrix).all())
+    singular_value = np.linalg.svd(matrix, compute_uv=False) if is_usable else np.zeros(1)
+    if singular_value[-1] <= SINGULAR * singular_value[0]:
+        refuse(element, f"{what} without an inverse", "give every conductor an impedance that is finite and not 0")
+    return np.linalg.inv(matrix).astype(complex)
 
 
 def _padded(matrix: NDArray[Any]) -> NDArray[np.complex128]:
@@ -87,6 +98,8 @@ def _shunt_reactor(element: DssElement) -> Rows:
     """Reactors without losses; OpenDSS keeps kvar and kV of the whole bank when given ohms, so those are read off."""
     n, y = len(element.nodes[0]), element.y_s[: len(element.nodes[0]), : len(element.nodes[0])]
     delta = element.text("conn") == "delta"
+    if not y.size or not np.isfinite(y).all():
+        refuse(element, "no finite admittance", "give it an impedance other than 0")
     if not delta and np.abs(y - np.diag(np.diag(y))).max() > 0.0:
         refuse(element, "coupled phases", "allowed: equal, uncoupled phases")
     if np.abs(np.real(y)).max() > PPM * np.abs(np.imag(y)).max():
@@ -112,18 +125,9 @@ def _shunt_reactor(element: DssElement) -> Rows:
 def _neutral_reactor(element: DssElement, circuit: DssCircuit) -> Rows:
     """A reactor between a transformer's neutral and ground; `winding_rows` takes it into the winding."""
     neutral = [(b, n) for b, nodes in zip(element.buses, element.nodes, strict=True) for n in nodes if n]
-    if len(neutral) == 1 and len(_users(circuit, *neutral[0])) == 2:
+    if len(neutral) == 1 and len(circuit.at_node.get(neutral[0], ())) == 2:
         return {}
     return refuse(element, f"conductor {neutral[0][1]} of bus '{neutral[0][0]}'", "conductors above 3 must be neutrals")
-
-
-def _users(circuit: DssCircuit, bus: str, node: int) -> list[DssElement]:
-    """Elements at a node."""
-    return [
-        e
-        for e in circuit.elements
-        if any(b == bus and node in nodes for b, nodes in zip(e.buses, e.nodes, strict=False)) and len(e.y_s) > 0
-    ]
 
 
 def transformer_rows(element: DssElement, circuit: DssCircuit) -> Rows:
@@ -178,7 +182,7 @@ def _neutral(element: DssElement, circuit: DssCircuit, k: int) -> tuple[str, com
     node = element.nodes[k][MAX_CONDUCTORS]
     if node == 0:
         return "wye", 0.0j
-    others = [e for e in _users(circuit, element.buses[k], node) if e is not element]
+    others = [e for e in circuit.at_node.get((element.buses[k], node), ()) if e is not element]
     r_ohm, x_ohm = element.properties["rneut"][k], element.properties["xneut"][k]
     if not others:
         return ("wye", complex(r_ohm, x_ohm)) if r_ohm >= 0.0 else ("wye_ungrounded", 0.0j)
@@ -186,12 +190,12 @@ def _neutral(element: DssElement, circuit: DssCircuit, k: int) -> tuple[str, com
     if len(others) > 1 or reactor.kind != "reactor" or r_ohm >= 0.0 or node <= MAX_CONDUCTORS:
         found = f"neutral at conductor {node} of bus '{element.buses[k]}' together with {others[0].id}"
         return refuse(element, found, "allowed: ground, or one single-phase reactor to ground")
-    return "wye", complex(1.0 / reactor.block(0, 0)[0, 0])
+    return "wye", complex(_inverse(element, reactor.block(0, 0), f"admittance of {reactor.id}")[0, 0])
 
 
 def regulator_rows(element: DssElement, circuit: DssCircuit) -> Rows:
     """A tap-changer control."""
-    transformer = next(e for e in circuit.elements if e.id == f"transformer.{element.text('transformer')}")
+    transformer = referred(element, circuit, "transformer")
     winding, tapped = int(element.number("winding")), int(element.number("tapwinding"))
     if winding != tapped:
         refuse(element, f"winding = {winding} and tapwinding = {tapped}", "allowed: the same winding")

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,21 @@ class DssCircuit:
     generator_multiplier: float
     rated_lines: frozenset[str]
     """Ids of lines whose rated current comes from the script and not from the engine's default."""
+
+    @cached_property
+    def by_id(self) -> dict[str, DssElement]:
+        """Elements by their ids, disabled ones included."""
+        return {e.id: e for e in self.elements}
+
+    @cached_property
+    def at_node(self) -> dict[tuple[str, int], list[DssElement]]:
+        """Elements with an admittance, by the nodes (bus, conductor) that they use."""
+        found: dict[tuple[str, int], list[DssElement]] = {}
+        for element in (e for e in self.elements if len(e.y_s)):
+            ends = zip(element.buses, element.nodes, strict=False)
+            for node in {(bus, conductor) for bus, conductors in ends for conductor in conductors}:
+                found.setdefault(node, []).append(element)
+        return found
 
 
 def read_circuit(path: Path) -> DssCircuit:

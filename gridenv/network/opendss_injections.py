@@ -6,7 +6,7 @@ import numpy as np
 
 from gridenv.core.units import PERCENT, SQRT3
 from gridenv.network.opendss_engine import DssCircuit, DssElement
-from gridenv.network.opendss_rows import Rows, digits, refuse
+from gridenv.network.opendss_rows import Rows, digits, referred, refuse
 from gridenv.network.phase_tables import MAX_CONDUCTORS
 
 Leg = tuple[str, str, float]
@@ -16,6 +16,8 @@ _EXPONENTS = {1: (0.0, 0.0), 2: (2.0, 2.0), 3: (0.0, 2.0), 5: (1.0, 1.0), 6: (0.
 """Load model -> voltage exponents of active and reactive power."""
 _WITHOUT_LIMITS = (2,)
 """Load models that hold at any voltage."""
+FIXED_Q = (6, 7)
+"""Load models whose reactive power no multiplier changes, and whose resistance below `vminpu` is the one there."""
 _CONTROL_MODES = {"voltage": "voltage", "current": "current", "kvar": "kvar"}
 
 
@@ -33,8 +35,11 @@ def load_rows(element: DssElement, circuit: DssCircuit) -> Rows:
     limits = {"v_min_pu": 0.0, "v_max_pu": np.inf, "v_low_pu": 0.0}
     if model not in _WITHOUT_LIMITS:
         limits = {f"v_{name}_pu": element.number(f"v{name}pu") for name in ("min", "max", "low")}
+    if model in FIXED_Q:
+        limits["v_low_pu"] = 0.0
     given = {"kind": "load", "exponent_p": exponents[0], "exponent_q": exponents[1], **limits}
-    return _injection(element, -factor * element.number("kw"), -factor * element.number("kvar"), given)
+    factor_q = 1.0 if model in FIXED_Q else factor
+    return _injection(element, -factor * element.number("kw"), -factor_q * element.number("kvar"), given)
 
 
 def generator_rows(element: DssElement, circuit: DssCircuit) -> Rows:
@@ -157,7 +162,7 @@ def capacitor_control_rows(element: DssElement, circuit: DssCircuit) -> Rows:
     if not element.text("element").startswith("line.") or element.number("terminal") != 1:
         found = f"element = {element.text('element')}, terminal = {element.number('terminal'):g}"
         refuse(element, found, "allowed: terminal 1 of a line")
-    capacitor = next(e for e in circuit.elements if e.id == f"capacitor.{element.text('capacitor')}")
+    capacitor = referred(element, circuit, "capacitor")
     if len(capacitor.properties["kvar"]) > 1:
         refuse(element, f"a bank of {len(capacitor.properties['kvar'])} steps", "allowed: one step")
     return {

@@ -1,19 +1,14 @@
 """Rows of tables and refusals, shared by the conversions of OpenDSS elements."""
 
 from collections.abc import Sequence
-from dataclasses import fields
-from typing import Any, NoReturn, TypeVar
-
-import numpy as np
+from typing import Any, NoReturn
 
 from gridenv.core.errors import UnsupportedElementError
-from gridenv.network.opendss_engine import DssElement
+from gridenv.network.opendss_engine import DssCircuit, DssElement
 from gridenv.network.phase_tables import MAX_CONDUCTORS
-from gridenv.network.spec import Table
 
 Rows = dict[str, list[dict[str, Any]]]
 """Table of `PhaseNetworkSpec` -> rows, each a value for every column that the table does not default."""
-T = TypeVar("T", bound=Table)
 
 
 def refuse(element: DssElement, found: str, instead: str) -> NoReturn:
@@ -23,6 +18,18 @@ def refuse(element: DssElement, found: str, instead: str) -> NoReturn:
         UnsupportedElementError: always.
     """
     raise UnsupportedElementError(f"OpenDSS element '{element.id}': {found} is not supported; {instead}")
+
+
+def referred(element: DssElement, circuit: DssCircuit, kind: str) -> DssElement:
+    """The element of class `kind` that a control names in its property of that name.
+
+    Raises:
+        UnsupportedElementError: if the circuit has none of this name.
+    """
+    name = element.text(kind)
+    if f"{kind}.{name}" not in circuit.by_id:
+        refuse(element, f"{kind} = {name}", f"allowed: a {kind} of the circuit; correct the name")
+    return circuit.by_id[f"{kind}.{name}"]
 
 
 def digits(element: DssElement, nodes: Sequence[int], ground: bool = False) -> str:
@@ -44,13 +51,3 @@ def digits(element: DssElement, nodes: Sequence[int], ground: bool = False) -> s
     if 0 in nodes and not ground:
         refuse(element, f"terminal with conductors {text}", "allowed: 1, 2, 3; connect the phases to conductors")
     return "".join(str(n) for n in nodes)
-
-
-def table_of(table_type: type[T], rows: Sequence[dict[str, Any]]) -> T:
-    """A table from its rows, which all have the same columns."""
-    columns: dict[str, Any] = {}
-    for f in fields(table_type):
-        if rows and f.name in rows[0]:
-            values = tuple(row[f.name] for row in rows)
-            columns[f.name] = np.array(values, dtype=f.metadata["dtype"]) if f.metadata else values
-    return table_type(**columns)

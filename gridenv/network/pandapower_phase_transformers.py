@@ -16,8 +16,8 @@ import numpy as np
 
 from gridenv.core.errors import UnsupportedElementError, raise_collected
 from gridenv.core.units import KVA_PER_MVA, PERCENT
-from gridenv.network.pandapower_tables import branch_ends_closed, column, flags, names, tap_columns
-from gridenv.network.phase_tables import PhaseTransformerTable, WindingTable
+from gridenv.network.pandapower_tables import at_live_bus, branch_ends_closed, column, names, tap_columns
+from gridenv.network.phase_tables import PhaseTransformerTable, WindingTable, table_of
 from gridenv.network.spec import BusTable, TransformerTable
 from gridenv.network.transformer import transformer_model, turns_ratio
 
@@ -53,6 +53,8 @@ class _Unit:
     z0_core: complex
     sn_mva: float
     vn_lv_bus_kv: float
+    r_neutral_ohm: float
+    x_neutral_ohm: float
     in_service: bool
 
 
@@ -60,18 +62,19 @@ def transformer_tables(net: Any) -> tuple[PhaseTransformerTable, WindingTable, B
     """Transformers, their windings, and the buses at which their cores are.
 
     Raises:
-        UnsupportedElementError: for vector groups and phase shifts that are not modelled.
+        UnsupportedElementError: for vector groups and phase shifts that are not modelled; a unit out of service that
+            has them is left out.
     """
-    units = list(_units(net))
-    raise_collected([p for unit in units for p in _problems(net, unit)], UnsupportedElementError)
+    units = [(unit, list(_problems(net, unit))) for unit in _units(net)]
+    raise_collected([p for unit, found in units if unit.in_service for p in found], UnsupportedElementError)
     transformers, windings, buses = [], [], []
-    for unit in units:
+    for unit in (unit for unit, found in units if not found):
         transformer, unit_windings = _rows(unit)
         transformers.append(transformer)
         windings += unit_windings
         if len(unit_windings) > 2:
             buses.append({"id": f"{unit.id}.core", "vn_kv": unit.vn_lv_bus_kv, "in_service": unit.in_service})
-    return _table(PhaseTransformerTable, transformers), _table(WindingTable, windings), _table(BusTable, buses)
+    return table_of(PhaseTransformerTable, transformers), table_of(WindingTable, windings), table_of(BusTable, buses)
 
 
 def _units(net: Any) -> Iterator[_Unit]:
@@ -102,10 +105,13 @@ def _units(net: Any) -> Iterator[_Unit]:
     z_hv = z.real * r_share + 1j * z.imag * x_share
     z_0, z0_core = _zero_sequence(trafo, table)
     share = column(trafo, "si0_hv_partial")
+    r_neutral, x_neutral = (column(trafo, name, 0.0) for name in ("rn_ohm", "xn_ohm"))
+    groups = [str(group).lower() for group in trafo.get("vector_group", ())]
+    in_service = at_live_bus(net, trafo) & closed
     for k, name in enumerate(table.id):
         yield _Unit(
             id=name,
-            group=str(trafo["vector_group"].iloc[k]).lower(),
+            group=groups[k],
             hv_bus=table.hv_bus[k],
             lv_bus=table.lv_bus[k],
             s_kva=float(s_kva[k] * parallel[k]),
@@ -122,7 +128,9 @@ def _units(net: Any) -> Iterator[_Unit]:
             z0_core=complex(z0_core[k]),
             sn_mva=float(net.sn_mva),
             vn_lv_bus_kv=float(vn_kv[table.lv_bus[k]]),
-            in_service=bool(flags(trafo, "in_service")[k] and closed[k]),
+            r_neutral_ohm=float(r_neutral[k]),
+            x_neutral_ohm=float(x_neutral[k]),
+            in_service=bool(in_service[k]),
         )
 
 
@@ -145,10 +153,9 @@ def _problems(net: Any, unit: _Unit) -> Iterator[str]:
         allowed, fits = "odd multiples of 30", not all(_turns(unit.shift_deg + step) is None for step in (-30.0, 30.0))
     if unit.group in VECTOR_GROUPS and not fits:
         yield f"{where} has a shift of {unit.shift_deg:g} degrees with its tap; allowed for {unit.group}: {allowed}"
-    row = net.trafo.iloc[int(np.flatnonzero(names(net.trafo.index, "trafo.") == np.array(unit.id))[0])]
-    for name in ("xn_ohm", "rn_ohm"):
-        if float(row.get(name, 0.0) or 0.0) > 0.0:
-            yield f"{where} has {name} = {row[name]:g}; allowed: 0, a neutral at ground; clear it"
+    for name, value_ohm in (("xn_ohm", unit.x_neutral_ohm), ("rn_ohm", unit.r_neutral_ohm)):
+        if value_ohm > 0.0:
+            yield f"{where} has {name} = {value_ohm:g}; allowed: 0, a neutral at ground; clear it"
 
 
 def _turns(angle_deg: float) -> int | None:
@@ -215,13 +222,3 @@ def _neutrals(unit: _Unit) -> tuple[complex, complex]:
         wanted = (unit.z0_lv + unit.z0_core) / (_ZIGZAG * unit.sn_mva)
     without = unit.z_lv + 1.0 / (1.0 / unit.z_hv + unit.y_core)
     return 0.0j, (wanted - without) / 3.0
-
-
-def _table(table: Any, rows: list[dict[str, Any]]) -> Any:
-    """A table from rows with the same columns."""
-    columns: dict[str, Any] = {}
-    for name, f in table.__dataclass_fields__.items():
-        if rows and name in rows[0]:
-            values = tuple(row[name] for row in rows)
-            columns[name] = np.array(values, dtype=f.metadata["dtype"]) if f.metadata else values
-    return table(**columns)

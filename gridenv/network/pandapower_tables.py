@@ -1,11 +1,13 @@
 """Reading pandapower's tables: columns with gaps, and what has no counterpart here; does not import pandapower."""
 
-from collections.abc import Iterable
+import copy
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from gridenv.core.units import PERCENT
+from gridenv.network.circuit import Ints
 from gridenv.network.spec import Bools, Floats, Names
 
 RATIO_TYPES = ("Ratio", "Symmetrical")
@@ -19,6 +21,21 @@ _INSTEAD = {
     "motor": "replace it by a load",
     "impedance": "replace it by a line",
 }
+_ASYMMETRIC = tuple(f"{s}_{phase}_{unit}" for s, unit in (("p", "mw"), ("q", "mvar")) for phase in "abc")
+_DATA = {
+    "ext_grid": ("vm_pu",),
+    "line": ("length_km", "r_ohm_per_km", "x_ohm_per_km"),
+    "trafo": ("sn_mva", "vn_hv_kv", "vn_lv_kv", "vk_percent", "vkr_percent", "pfe_kw", "i0_percent"),
+    "load": ("p_mw",),
+    "sgen": ("p_mw",),
+    "storage": ("p_mw",),
+    "shunt": ("p_mw", "q_mvar"),
+    "asymmetric_load": _ASYMMETRIC,
+    "asymmetric_sgen": _ASYMMETRIC,
+}
+"""Columns without a default."""
+_ENDS = (("bus",), ("from_bus", "to_bus"), ("hv_bus", "lv_bus"))
+"""Columns of buses; a table has those of one of these."""
 
 
 def names(values: Iterable[Any], prefix: str = "") -> Names:
@@ -42,6 +59,18 @@ def flags(table: Any, name: str, missing: bool = True) -> Bools:
     return np.asarray(values.to_numpy(), dtype=bool)
 
 
+def at_live_bus(net: Any, table: Any) -> Bools:
+    """Rows in service whose buses are all in service; pandapower ignores the others."""
+    live = flags(net.bus, "in_service")
+    return flags(table, "in_service") & live[_ends(net, table)].all(axis=0)
+
+
+def _ends(net: Any, table: Any) -> Ints:
+    """[end, row] rows of the buses of elements in the bus table."""
+    columns = next(ends for ends in _ENDS if ends[0] in table)
+    return np.stack([net.bus.index.get_indexer(table[c]) for c in columns])
+
+
 def missing_tables(net: Any) -> Iterable[str]:
     """What shows that this is no pandapower network at all, as one message."""
     missing = [name for name in _CONVERTED if not hasattr(getattr(net, name, None), "columns")]
@@ -63,6 +92,45 @@ def dangling_switches(net: Any) -> Iterable[str]:
                     f"pandapower network '{net.name or ''}': switch {index} is at {name} {element}, which is not in "
                     f"table '{name}'; remove the switch, or correct its element"
                 )
+
+
+def without_incomplete(net: Any, needed: Mapping[str, tuple[str, ...]]) -> Any:
+    """A shallow copy of a network without what is out of service and has no data.
+
+    Elements at a bus out of service are out of service too. A bus without a nominal voltage goes with all that is at
+    it; a line or switch to a bus out of service goes if the nominal voltages of its ends differ.
+
+    Args:
+        net: network.
+        needed: table -> columns that it needs besides those that every conversion reads.
+    """
+    kept = copy.copy(net)
+    live, vn_kv = flags(net.bus, "in_service"), column(net.bus, "vn_kv")
+    kept.bus = net.bus[live | np.isfinite(vn_kv)]
+    for name, data in ((name, data) for name, data in _DATA.items() if name in net):
+        table = net[name]
+        is_on, ends = at_live_bus(net, table), _ends(net, table)
+        complete = np.isfinite(vn_kv[ends]).all(axis=0)
+        for c in (*data, *needed.get(name, ())):
+            complete &= table[c].notna().to_numpy() if c in table else False
+        if name == "line":
+            complete &= live[ends].all(axis=0) | (vn_kv[ends[0]] == vn_kv[ends[1]])
+        kept[name] = table[is_on | complete]
+    kept.switch = net.switch[_usable_switches(net, kept)]
+    return kept
+
+
+def _usable_switches(net: Any, kept: Any) -> Bools:
+    """Switches but those at branches that are left out, and those between buses that they never can join."""
+    table = net.switch
+    kind, element = table.et.to_numpy(), table.element
+    usable = np.ones(len(table), dtype=bool)
+    for letter, name in (("l", "line"), ("t", "trafo")):
+        dropped = net[name].index.difference(kept[name].index)
+        usable &= ~((kind == letter) & element.isin(dropped).to_numpy())
+    live, vn_kv = flags(net.bus, "in_service"), column(net.bus, "vn_kv")
+    a, b = (net.bus.index.get_indexer(buses) for buses in (table.bus, element))
+    return usable & ((kind != "b") | (live[a] & live[b]) | (vn_kv[a] == vn_kv[b]))
 
 
 def unknown_tables(net: Any, also: tuple[str, ...] = ()) -> Iterable[str]:

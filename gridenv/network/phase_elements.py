@@ -13,7 +13,7 @@ from gridenv.network.phase_nodes import GROUND_CONDUCTOR, N_PHASE
 from gridenv.network.phase_tables import MAX_CONDUCTORS, PhaseNetworkSpec
 from gridenv.network.spec import Bools, Names
 
-_SINGULAR = 1e-12
+SINGULAR = 1e-12
 """Reciprocal condition number below which an impedance matrix has no usable inverse in double precision."""
 
 _TAP_SLACK = 1e-9
@@ -26,6 +26,7 @@ def element_problems(spec: PhaseNetworkSpec) -> Iterator[str]:
     yield from _transformer_problems(spec)
     yield from _winding_problems(spec)
     yield from _regulator_problems(spec)
+    yield from _capacitor_control_problems(spec)
     yield from _leg_problems(spec)
     yield from _range_problems(spec)
 
@@ -101,7 +102,7 @@ def _singular_problems(kind: str, names: Names, phases: Names, z_ohm: Complex, c
     for k in range(1, MAX_CONDUCTORS + 1):
         rows = np.flatnonzero((size == k) & counts)
         singular_value = np.linalg.svd(z_ohm[rows, :k, :k], compute_uv=False)
-        for i in rows[singular_value[:, -1] <= _SINGULAR * singular_value[:, 0]]:
+        for i in rows[singular_value[:, -1] <= SINGULAR * singular_value[:, 0]]:
             yield (
                 f"{kind} '{names[i]}': z_ohm of conductors '{phases[i]}' is singular; allowed: a matrix with an "
                 "inverse; give every conductor an impedance of its own, a small one for a switch"
@@ -186,6 +187,19 @@ def _tap_problems(spec: PhaseNetworkSpec, i: int, winding: int) -> Iterator[str]
             f"regulator '{name}': steps winding '{spec.windings.id[winding]}', whose neutral is not at ground; "
             "allowed: connection 'delta', or 'wye' with z_neutral_ohm = 0; ground the neutral, or step another winding"
         )
+
+
+def _capacitor_control_problems(spec: PhaseNetworkSpec) -> Iterator[str]:
+    """Banks that several controls in service switch."""
+    table = spec.capacitor_controls
+    first: dict[str, str] = {}
+    for i in np.flatnonzero(table.in_service):
+        name, bank = table.id[i], table.capacitor[i]
+        if first.setdefault(bank, name) != name:
+            yield (
+                f"capacitor control '{name}': switches capacitor '{bank}', as does capacitor control '{first[bank]}'; "
+                "allowed: one in service a bank; remove one, or put it out of service"
+            )
 
 
 def _leg_problems(spec: PhaseNetworkSpec) -> Iterator[str]:

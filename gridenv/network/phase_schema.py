@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
+from gridenv.core.units import S_PER_US
 from gridenv.network.phase_tables import (
     MAX_CONDUCTORS,
     CapacitorControlTable,
@@ -24,7 +25,6 @@ from gridenv.network.spec import Table
 Triangle = tuple[tuple[float, ...], ...]
 """Lower triangle of a symmetric matrix, a row a conductor: [[a], [b, c], [d, e, f]]."""
 
-S_PER_US = 1e-6
 LENGTH_UNITS_M = {"mi": 1609.344, "kft": 304.8, "km": 1e3, "m": 1.0, "ft": 0.3048}
 """Units of length, m. Source: international mile and foot."""
 

@@ -5,8 +5,11 @@ is conductor 2 of bus 671. Power into the network is positive everywhere, so a l
 """
 
 # ruff: noqa: RUF009 - the column helpers return dataclasses.field
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
+
+import numpy as np
 
 from gridenv.network.spec import (
     Bools,
@@ -19,6 +22,8 @@ from gridenv.network.spec import (
     complex_column,
     float_column,
 )
+
+T = TypeVar("T", bound=Table)
 
 MAX_CONDUCTORS = 3
 """Conductors of a terminal; further neutrals are eliminated (Kron) before they get here."""
@@ -217,3 +222,19 @@ class PhaseNetworkSpec(NetworkTables):
     capacitors: CapacitorTable = field(default_factory=CapacitorTable)
     capacitor_controls: CapacitorControlTable = field(default_factory=CapacitorControlTable)
     injections: PhaseInjectionTable = field(default_factory=PhaseInjectionTable)
+
+
+def table_of(table_type: type[T], rows: Sequence[Mapping[str, Any]], **given: Any) -> T:
+    """A table from its rows, which all have the same columns; what is no column of the table is passed over.
+
+    Args:
+        table_type: class of the table.
+        rows: values by column.
+        given: whole columns, in place of those of the rows.
+    """
+    columns: dict[str, Any] = dict(given)
+    for f in fields(table_type):
+        if rows and f.name in rows[0] and f.name not in given:
+            values = tuple(row[f.name] for row in rows)
+            columns[f.name] = np.array(values, dtype=f.metadata["dtype"]) if f.metadata else values
+    return table_type(**columns)

@@ -222,22 +222,27 @@ def _tap_windings(
     place = {int(row): (g, u) for g, group in enumerate(groups) for u, row in enumerate(group.row)}
     number = {name: i for i, name in enumerate(spec.transformers.id)}
     rows: list[tuple[int, int, int]] = []
+    at: dict[int, list[int]] = {}
     for changer, name in enumerate(table.transformer):
         n_phase = groups[place[number[name]][0]].n_phase
         first = (int(table.winding[changer]) - 1) * n_phase
+        at.setdefault(number[name], []).extend(range(len(rows), len(rows) + n_phase))
         rows += [(number[name], changer, first + phase) for phase in range(n_phase)]
+    y_winding = [
+        port.y_winding * _in_service(spec, nodes, g)[:, None, None] for g, port in zip(groups, ports, strict=True)
+    ]
     n, n_terminal = len(rows), ungrounded.shape[1]
     terminals, source, measure = (np.zeros((n, n_terminal), dtype=complex) for _ in range(3))
     direct = np.zeros((n, n), dtype=complex)
     for i, (trafo, _, w) in enumerate(rows):
         g, u = place[trafo]
-        incidence, y = ports[g].incidence[u], ports[g].y_winding[u] * _in_service(spec, nodes, groups[g])[u]
+        incidence, y = ports[g].incidence[u], y_winding[g][u]
         m = incidence.shape[1]
         terminals[i, :m] = incidence[w]
         source[i, :m] = incidence.T @ y[:, w]
         measure[i, :m] = y[w] @ incidence
-        for j, (other, _, w_other) in enumerate(rows):
-            direct[i, j] = y[w, w_other] if other == trafo else 0.0
+        for j in at[trafo]:
+            direct[i, j] = y[w, rows[j][2]]
     trafos = np.array([trafo for trafo, _, _ in rows], dtype=np.int64)
     return TapWindings(
         transformer=trafos,

@@ -3,9 +3,9 @@
 Every value is read as text first, so a bus may be called 0650 and conductors be 02 without quotes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import yaml
@@ -20,11 +20,11 @@ from gridenv.network.phase_tables import (
     PhaseSourceTable,
     PhaseTransformerTable,
     WindingTable,
+    table_of,
 )
-from gridenv.network.spec import BusTable, Table
+from gridenv.network.spec import BusTable
 
 _Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
-T = TypeVar("T", bound=Table)
 
 
 def load(path: Path) -> PhaseNetworkSpec:
@@ -38,15 +38,15 @@ def load(path: Path) -> PhaseNetworkSpec:
     file = validate(NetworkFile, _layer(path), where)
     raise_collected([f"{where}: {problem}" for problem in _problems(file)], ConfigError)
     to_code = LENGTH_UNITS_M[file.length_unit] / LENGTH_UNITS_M[file.code_length_unit]
-    plain = {name: _table(table, getattr(file, name)) for name, table in PLAIN_TABLES.items()}
+    plain = {name: table_of(table, _columns(getattr(file, name))) for name, table in PLAIN_TABLES.items()}
     buses = [(bus, group.vn_kv) for group in file.buses for bus in group.ids]
     transformers, windings = _transformers(file)
     return PhaseNetworkSpec(
         name=file.name,
         buses=BusTable(id=tuple(bus for bus, _ in buses), vn_kv=np.array([vn_kv for _, vn_kv in buses])),
-        sources=_table(
+        sources=table_of(
             PhaseSourceTable,
-            file.sources,
+            _columns(file.sources),
             angle_rad=np.deg2rad([source.angle_deg for source in file.sources]),
             z_ohm=np.array([source.z_ohm() for source in file.sources]),
         ),
@@ -119,9 +119,9 @@ def _matrices(file: Any, line: Any) -> Matrices:
 def _lines(file: Any, to_code: float) -> PhaseLineTable:
     rows = file.lines
     parts = [(_matrices(file, line), line.length * to_code if line.code else 1.0) for line in rows]
-    return _table(
+    return table_of(
         PhaseLineTable,
-        rows,
+        _columns(rows),
         from_phases=tuple(line.phases for line in rows),
         to_phases=tuple(line.to_phases or line.phases for line in rows),
         z_ohm=np.array([matrices.z_ohm(length) for matrices, length in parts], dtype=complex),
@@ -131,20 +131,15 @@ def _lines(file: Any, to_code: float) -> PhaseLineTable:
 
 def _transformers(file: Any) -> tuple[PhaseTransformerTable, WindingTable]:
     windings = [(t.id, k, w) for t in file.transformers for k, w in enumerate(t.windings, 1)]
-    return _table(PhaseTransformerTable, file.transformers), _table(
+    return table_of(PhaseTransformerTable, _columns(file.transformers)), table_of(
         WindingTable,
-        [w for *_, w in windings],
+        _columns([w for *_, w in windings]),
         id=tuple(f"{name}.{k}" for name, k, _ in windings),
         transformer=tuple(name for name, *_ in windings),
         z_neutral_ohm=np.array([complex(w.r_neutral_ohm, w.x_neutral_ohm) for *_, w in windings], dtype=complex),
     )
 
 
-def _table(table: type[T], rows: Any, **given: Any) -> T:
-    """A table from rows that have a field for each of its columns but the given ones."""
-    columns: dict[str, Any] = dict(given)
-    for name, f in table.__dataclass_fields__.items():
-        if name not in given and f.metadata.get("dtype") is not complex:
-            values = tuple(getattr(row, name) for row in rows)
-            columns[name] = np.array(values, dtype=f.metadata["dtype"]) if f.metadata else values
-    return table(**columns)
+def _columns(rows: Iterable[Any]) -> list[dict[str, Any]]:
+    """Values of models by the names of their fields."""
+    return [vars(row) for row in rows]

@@ -8,7 +8,8 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from gridenv.network.phase_schema import LENGTH_UNITS_M, PLAIN_TABLES, S_PER_US
+from gridenv.core.units import S_PER_US
+from gridenv.network.phase_schema import LENGTH_UNITS_M, PLAIN_TABLES
 from gridenv.network.phase_tables import PhaseNetworkSpec
 from gridenv.network.spec import Table
 

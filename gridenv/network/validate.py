@@ -128,12 +128,11 @@ def _element_problems(spec: NetworkSpec) -> Iterator[str]:
 
 
 def _joint_problems(spec: NetworkSpec) -> Iterator[str]:
-    """Elements that join buses of different nominal voltage."""
+    """Elements that join buses of different nominal voltage, open switches too: they are data that may close."""
     vn_kv = dict(zip(spec.buses.id, spec.buses.vn_kv, strict=True))
     lines, switches = spec.lines, spec.switches
     joints = [("line", e, a, b) for e, a, b in zip(lines.id, lines.from_bus, lines.to_bus, strict=True)]
-    closed = zip(switches.id, switches.bus_a, switches.bus_b, switches.closed, strict=True)
-    joints += [("closed switch", e, a, b) for e, a, b, on in closed if on]
+    joints += [("switch", e, a, b) for e, a, b in zip(switches.id, switches.bus_a, switches.bus_b, strict=True)]
     for kind, element, a, b in joints:
         if math.isfinite(vn_kv[a]) and math.isfinite(vn_kv[b]) and not math.isclose(vn_kv[a], vn_kv[b], rel_tol=1e-9):
             yield (

@@ -3,6 +3,7 @@
 Source: volt-var and volt-watt functions, IEEE 1547-2018, clauses 5.3.3 and 5.4.2, in their steady state.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from gridenv.core.errors import did_you_mean
 from gridenv.core.pytree import pytree
-from gridenv.network.arrays import Network
+from gridenv.network.arrays import LoadSlots, Network
 
 Points = tuple[tuple[float, float], ...]
 _NO_LIMIT_PU = 1e6
@@ -51,14 +52,14 @@ class HostDroop:
 def curve_problems(curves: Sequence[VoltageCurves], injections: tuple[str, ...]) -> list[str]:
     """What is wrong with curves."""
     problems = []
-    names = [c.injection for c in curves]
+    count, known = Counter(c.injection for c in curves), set(injections)
     for c in curves:
-        if c.injection not in injections:
+        if c.injection not in known:
             hint = did_you_mean(c.injection, injections)
             problems.append(f"power flow: curves for '{c.injection}', which is no injection of the network{hint}")
-        if names.count(c.injection) > 1:
+        if count[c.injection] > 1:
             problems.append(
-                f"power flow: injection '{c.injection}' has curves {names.count(c.injection)} times; allowed: once"
+                f"power flow: injection '{c.injection}' has curves {count[c.injection]} times; allowed: once"
             )
         if not 0.0 < c.s_rated_kva < np.inf:
             problems.append(
@@ -84,17 +85,29 @@ def host_droop(network: Network, curves: Sequence[VoltageCurves]) -> HostDroop |
     v_var, v_watt = (np.zeros((points, n_slot)) for _ in range(2))
     q, p_limit = np.zeros((points, n_slot)), np.full((points, n_slot), _NO_LIMIT_PU)
     v_rated, s_max, active = np.ones(n_slot), np.full(n_slot, _NO_LIMIT_PU), np.zeros(n_slot)
+    numbers = {name: number for number, name in enumerate(legs.names)}
+    # Of the legs of an injection the first one stays.
+    first_leg = {number: leg for leg, number in reversed(list(enumerate(legs.injection.tolist())))}
+    slots = _own_slots(loads)
     for c in curves:
-        number = legs.names.index(c.injection)
-        own = np.flatnonzero((loads.member == number).any(axis=1))
-        leg = np.flatnonzero(legs.injection == number)
-        rating = c.s_rated_kva * legs.share[leg[0]] / network.s_base_kva
-        active[own], s_max[own], v_rated[own] = 1.0, rating, legs.v_rated[leg[0]]
+        number = numbers[c.injection]
+        own, leg = slots.get(number, []), first_leg[number]
+        rating = c.s_rated_kva * legs.share[leg] / network.s_base_kva
+        active[own], s_max[own], v_rated[own] = 1.0, rating, legs.v_rated[leg]
         for voltages, values, given in ((v_var, q, c.volt_var), (v_watt, p_limit, c.volt_watt)):
             if given:
                 padded = np.array([*given, *[given[-1]] * (points - len(given))])
                 voltages[:, own], values[:, own] = padded[:, :1], padded[:, 1:] * rating
     return HostDroop(v_var=v_var, q=q, v_watt=v_watt, p_limit=p_limit, v_rated=v_rated, s_max=s_max, active=active)
+
+
+def _own_slots(loads: LoadSlots) -> dict[int, list[int]]:
+    """Injection -> slots in which it acts."""
+    slots: dict[int, list[int]] = {}
+    for slot, members in enumerate(loads.member.tolist()):
+        for number in members:
+            slots.setdefault(number, []).append(slot)
+    return slots
 
 
 @pytree

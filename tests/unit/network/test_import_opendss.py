@@ -3,6 +3,7 @@
 import builtins
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,12 @@ import pytest
 
 from gridenv.core.errors import MissingExtraError, NetworkError, UnsupportedElementError
 from gridenv.network.import_opendss import from_opendss, read_opendss
-from gridenv.network.opendss_engine import _NO_NUMBER
+from gridenv.network.opendss_branches import line_rows, regulator_rows
+from gridenv.network.opendss_engine import _NO_NUMBER, read_circuit
+from gridenv.network.opendss_injections import capacitor_control_rows
 from gridenv.network.phase_circuit import phase_circuit
+from gridenv.network.phase_validate import validate_phases
+from gridenv.powerflow import PowerFlow
 from tests.unit.network.phase_fixed_point import solved
 
 opendss = pytest.importorskip("opendssdirect", reason="needs the extra [opendss]")
@@ -147,6 +152,24 @@ set loadmult=0.5
     np.testing.assert_allclose(p_kw["storage.charging"], -3.0)
 
 
+@pytest.mark.parametrize("model", range(1, 8))
+def test_load_models_have_the_voltages_of_opendss_at_any_load_multiplier(model: int, tmp_path: Path) -> None:
+    more = (
+        f"new load.m bus1=g phases=3 kv=12.47 kw=900 kvar=500 model={model} cvrwatts=.8 cvrvars=1.7\n"
+        f"new load.m1 bus1=c.2 phases=1 kv=7.2 kw=300 kvar=200 model={model} cvrwatts=.8 cvrvars=1.7\n"
+        "set loadmult=0.5\n"
+    )
+    path = script(tmp_path, FEEDER + more)
+    converted = read_opendss(path)
+    circuit, expected = phase_circuit(converted.spec), engine_voltages(path)
+    v_kv = solved(circuit) * circuit.v_base_kv
+    for name, v, base in zip(circuit.node_names, v_kv, circuit.v_base_kv, strict=True):
+        assert abs(v - expected[name]) / base < 1e-8, name
+    fixed = model in (6, 7)
+    assert row(converted.spec.injections, "load.m")["q_kvar"] == (-500.0 if fixed else -250.0)
+    assert any(note.startswith("OpenDSS element 'load.m': out of vminpu") for note in converted.notes) == fixed
+
+
 def test_open_line_is_out_of_service_with_its_impedance_kept(tmp_path: Path) -> None:
     spec = from_opendss(script(tmp_path, FEEDER + "open line.l2 2\n"))
     line = row(spec.lines, "line.l2")
@@ -224,6 +247,13 @@ REFUSED = {
     "edit capcontrol.cc type=time": r"capcontrol.cc': type = time",
     "edit capcontrol.cc element=transformer.t": r"capcontrol.cc': element = transformer.t, terminal = 1",
     "edit capcontrol.cc capacitor=steps": r"capcontrol.cc': a bank of 2 steps",
+    "disable line.l1": r"capcontrol.cc': element = line.l1, which is left out, is not supported; let it monitor a line",
+    "new line.x bus1=b.0 bus2=h.0 phases=1": r"line.x': no conductor with an admittance is not supported; connect its",
+    "new reactor.x bus1=b bus2=h phases=3 r=0 x=0": r"reactor.x': series admittance without an inverse .* and not 0",
+    "new reactor.x bus1=b phases=3 kvar=0 kv=12.47": r"reactor.x': no finite admittance",
+    "edit reactor.n r=0 x=0": r"transformer.t': admittance of reactor.n without an inverse",
+    "new vsource.x bus1=h basekv=12.47 z1=[1e30 1e30] z0=[0 1]": r"vsource.x': admittance without an inverse",
+    "new reactor.y bus1=b bus2=h phases=3 r=0 x=0": r"vsource.source': base voltage 0 kV of bus 'src' is not supported",
     "new fault.x bus1=b": r"fault.x': class fault is not supported; allowed: vsource, line",
 }
 
@@ -241,6 +271,52 @@ def test_everything_that_cannot_be_converted_is_said_at_once_or_left_out(tmp_pat
         from_opendss(path)
     assert str(caught.value).count("OpenDSS element") == 2
     assert "generator.g" not in from_opendss(path, allow_unsupported=True).injections.id
+
+
+LEFT_OUT = {
+    "disable transformer.t2": ("regcontrol.r", "transformer.t2"),
+    "disable capacitor.c": ("capcontrol.cc", "capacitor.c"),
+    "edit capacitor.c r=1": ("capcontrol.cc", "capacitor.c"),
+    "edit transformer.t2 phases=2 buses=[b.1.2 f.1.2]": ("regcontrol.r", "transformer.t2"),
+}
+
+
+@pytest.mark.parametrize("more", LEFT_OUT)
+def test_controls_of_elements_that_are_left_out_are_left_out_with_them(more: str, tmp_path: Path) -> None:
+    control, controlled = LEFT_OUT[more]
+    path = script(tmp_path, FEEDER + more + "\n")
+    converted = read_opendss(path)
+    note = f"OpenDSS element '{control}' controls '{controlled}', which is left out; left out with it"
+    assert converted.notes.count(note) == 1
+    assert {*converted.spec.regulators.id, *converted.spec.capacitor_controls.id} == {
+        "regcontrol.r",
+        "capcontrol.cc",
+    } - {control}
+    # Nothing refers to what is not there.
+    validate_phases(from_opendss(path, allow_unsupported=True))
+
+
+def test_controls_of_unknown_elements_are_refused(tmp_path: Path) -> None:
+    circuit = read_circuit(script(tmp_path, FEEDER))
+    lost = replace(circuit, elements=tuple(e for e in circuit.elements if e.kind not in ("capacitor", "transformer")))
+    with pytest.raises(
+        UnsupportedElementError, match=r"capcontrol.cc': capacitor = c is not .*; allowed: a capacitor of"
+    ):
+        capacitor_control_rows(circuit.by_id["capcontrol.cc"], lost)
+    with pytest.raises(
+        UnsupportedElementError, match=r"regcontrol.r': transformer = t2 is not .*; allowed: a transformer"
+    ):
+        regulator_rows(circuit.by_id["regcontrol.r"], lost)
+
+
+def test_series_element_with_singular_admittance_is_refused(tmp_path: Path) -> None:
+    circuit = read_circuit(script(tmp_path, FEEDER))
+    line = circuit.by_id["line.l2"]
+    for y_s in (np.zeros((6, 6)), np.kron([[1.0, -1.0], [-1.0, 1.0]], np.ones((3, 3))), np.diag([1j] * 6)):
+        with pytest.raises(UnsupportedElementError, match=r"'line.l2': series admittance without an inverse"):
+            line_rows(replace(line, y_s=y_s.astype(complex)), circuit)
+    with pytest.raises(UnsupportedElementError, match=r"'line.l2': no conductor with an admittance"):
+        line_rows(replace(line, y_s=np.zeros((0, 0), dtype=complex)), circuit)
 
 
 def test_missing_file_and_broken_scripts_name_the_file(tmp_path: Path) -> None:
@@ -285,3 +361,17 @@ def test_properties_that_are_no_numbers_are_read_as_absent() -> None:
     assert json.loads(_NO_NUMBER.sub("null", text)) == {
         "Name": "inf", "RMatrix": [[1.0, None], [None, None]], "X": None, "Y": 2,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("model", [6, 7])
+@pytest.mark.parametrize("limits", ["vminpu=1.01 vmaxpu=1.05", "vminpu=.5 vmaxpu=.9"])
+def test_active_power_of_fixed_reactive_models_is_that_of_opendss_out_of_range(
+    model: int, limits: str, tmp_path: Path
+) -> None:
+    more = f"new load.m bus1=g phases=3 kv=12.47 kw=900 kvar=0 model={model} {limits}\n"
+    path = script(tmp_path, FEEDER + more)
+    power_flow, expected = PowerFlow(from_opendss(path), "float64"), engine_voltages(path)
+    solution = power_flow.solve(power_flow.default_p_kw, power_flow.default_q_kvar)
+    v_kv = np.asarray(solution.v_pu) * power_flow.network.circuit.v_base_kv
+    g = [power_flow.node_names.index(f"g.{phase}") for phase in (1, 2, 3)]
+    np.testing.assert_allclose(v_kv[g], [expected[f"g.{phase}"] for phase in (1, 2, 3)], rtol=1e-8)

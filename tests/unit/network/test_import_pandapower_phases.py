@@ -1,5 +1,8 @@
 """Three-phase networks of pandapower against its own three-phase power flow."""
 
+import warnings
+from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -52,13 +55,22 @@ def at_buses(circuit: Circuit, v: np.ndarray, buses: Any) -> np.ndarray:
 
 
 def assert_as_runpp_3ph(net: Any) -> None:
-    pp.runpp_3ph(net, tolerance_mva=1e-10, numba=False)
-    result = net.res_bus_3ph
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pandapower divides by the voltage of buses out of service
+        pp.runpp_3ph(net, tolerance_mva=1e-10, numba=False)
+    assert_voltages_of(net, net)
+
+
+def assert_voltages_of(net: Any, solved_net: Any) -> None:
+    """A network has the voltages that runpp_3ph found for another one, at the buses in service."""
+    buses = solved_net.bus.index[solved_net.bus.in_service]
+    result = solved_net.res_bus_3ph.loc[buses]
+    assert result.vm_a_pu.notna().all()
     expected = np.stack(
         [result[f"vm_{p}_pu"] * np.exp(1j * np.deg2rad(result[f"va_{p}_degree"])) for p in "abc"], axis=1
     )
     circuit = phase_circuit(from_pandapower(net, phases=3))
-    np.testing.assert_allclose(at_buses(circuit, solved(circuit), net.bus.index), expected, rtol=0, atol=TOLERANCE_PU)
+    np.testing.assert_allclose(at_buses(circuit, solved(circuit), buses), expected, rtol=0, atol=TOLERANCE_PU)
 
 
 @pytest.mark.parametrize(
@@ -143,6 +155,109 @@ def test_storage_and_elements_out_of_service() -> None:
     np.testing.assert_allclose(spec.injections.p_kw[spec.injections.id.index("storage.0")], -4.0)
     assert not spec.lines.closed[:2].any()
     assert not spec.injections.in_service[spec.injections.id.index("asymmetric_load.0.a")]
+
+
+def idle_line(net: Any) -> None:
+    pp.create_line_from_parameters(net, 1, 3, 0.1, 0.2, 0.08, 200, 0.2, in_service=False)
+    pp.create_switch(net, 3, net.line.index[-1], "l", closed=False)
+
+
+def idle_line_without_any_data(net: Any) -> None:
+    pp.create_line_from_parameters(net, 1, 3, np.nan, np.nan, np.nan, np.nan, np.nan, in_service=False)
+
+
+def idle_transformer(net: Any) -> None:
+    pp.create_transformer_from_parameters(
+        net, 0, 1, sn_mva=0.25, vn_hv_kv=10, vn_lv_kv=0.4, vkr_percent=1, vk_percent=4, pfe_kw=0.5, i0_percent=0.3,
+        in_service=False,
+    )  # fmt: skip
+    pp.create_switch(net, 1, net.trafo.index[-1], "t", closed=False)
+
+
+def idle_transformer_of_another_group(net: Any) -> None:
+    idle_transformer(net)
+    columns = ("vector_group", "vk0_percent", "vkr0_percent", "mag0_percent", "mag0_rx", "si0_hv_partial")
+    net.trafo.loc[net.trafo.index[-1], list(columns)] = ["Dd", 4.0, 1.0, 100.0, 0.3, 0.5]
+
+
+def idle_source(net: Any) -> None:
+    pp.create_ext_grid(net, 2, vm_pu=0.9, in_service=False)
+
+
+def lossy_idle_shunt(net: Any) -> None:
+    pp.create_shunt(net, 2, q_mvar=0.01, p_mw=0.1, in_service=False)
+
+
+def idle_buses(vn_kv: float) -> Callable[[Any], None]:
+    def change(net: Any) -> None:
+        a, b = (pp.create_bus(net, vn_kv, in_service=False) for _ in range(2))
+        pp.create_switch(net, a, b, "b")
+        pp.create_switch(net, 4, a, "b")
+
+    return change
+
+
+IDLE = {
+    "line.2": idle_line,
+    "line.2 ": idle_line_without_any_data,
+    "trafo.1": idle_transformer,
+    "trafo.1 ": idle_transformer_of_another_group,
+    "ext_grid.1": idle_source,
+    "shunt.1": lossy_idle_shunt,
+    "switch.2": idle_buses(20.0),
+    "switch.1": idle_buses(np.nan),
+}
+
+
+@pytest.mark.parametrize("left_out", IDLE)
+@pytest.mark.parametrize(("vector_group", "shift_degree"), [("Dyn", 150.0), ("YNyn", 0.0)])
+def test_what_is_out_of_service_and_incomplete_is_left_out(
+    vector_group: str, shift_degree: float, left_out: str
+) -> None:
+    net = feeder(vector_group, shift_degree)
+    IDLE[left_out](net)
+    rows = {name: len(net[name]) for name in ("line", "trafo", "ext_grid", "shunt", "switch", "bus")}
+    assert_as_runpp_3ph(net)
+    spec = from_pandapower(net, phases=3)
+    tables = [getattr(spec, f.name) for f in fields(spec) if f.name != "name"]
+    assert left_out.strip() not in {name for table in tables for name in table.id}
+    numbers = [getattr(t, f.name) for t in tables for f in fields(t) if f.metadata.get("dtype") in (float, complex)]
+    assert not any(np.isnan(column).any() for column in numbers)
+    assert rows == {name: len(net[name]) for name in rows}
+
+
+def test_idle_loads_and_shunts_without_powers_are_left_out() -> None:
+    net, whole = feeder(), feeder()
+    pp.runpp_3ph(whole, tolerance_mva=1e-10, numba=False)
+    # pandapower multiplies these by 0, which gives no number, so the network without them is the reference.
+    pp.create_shunt(net, 2, q_mvar=np.nan, p_mw=np.nan, in_service=False)
+    pp.create_load(net, 2, p_mw=np.nan, in_service=False)
+    pp.create_asymmetric_load(net, 2, p_a_mw=np.nan, in_service=False)
+    assert_voltages_of(net, whole)
+    assert "load.2" not in from_pandapower(net, phases=3).injections.id
+
+
+def test_elements_at_a_bus_out_of_service_need_no_data() -> None:
+    net, whole = feeder(), feeder()
+    pp.runpp_3ph(whole, tolerance_mva=1e-10, numba=False)
+    dead = pp.create_bus(net, 0.4, in_service=False)
+    pp.create_line_from_parameters(net, 2, dead, 0.1, 0.2, 0.08, 200, 0.2)
+    pp.create_ext_grid(net, dead)
+    pp.create_shunt(net, dead, q_mvar=0.01, p_mw=0.1)
+    assert_voltages_of(net, whole)
+    pp.create_load(net, dead, 0.01)
+    spec = from_pandapower(net, phases=3)
+    assert (len(spec.sources), len(spec.lines), len(spec.capacitors)) == (1, 3, 1)
+    assert not spec.injections.in_service[spec.injections.id.index("load.2")]
+
+
+def test_complete_elements_out_of_service_stay_and_can_be_closed() -> None:
+    net = feeder()
+    net.line.loc[1, "in_service"] = False
+    pp.create_shunt(net, 2, q_mvar=0.01, in_service=False)
+    spec = from_pandapower(net, phases=3)
+    assert (spec.lines.id, spec.capacitors.id) == (("line.0", "line.1", "switch.0"), ("shunt.0", "shunt.1"))
+    assert (spec.lines.closed.tolist(), spec.capacitors.closed.tolist()) == ([True, False, True], [True, False])
 
 
 def _drop(table: str, column: str) -> Any:

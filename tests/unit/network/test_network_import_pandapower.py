@@ -81,6 +81,25 @@ def test_rating_absent_in_pandapower_is_infinite() -> None:
     assert from_pandapower(net).lines.i_max_a[0] == np.inf
 
 
+def test_what_is_out_of_service_and_incomplete_is_left_out() -> None:
+    net = make_net()
+    expected = solve_default(compile_network(from_pandapower(net))).v_pu
+    pp.create_line_from_parameters(net, 1, 9, np.nan, np.nan, np.nan, np.nan, np.nan, in_service=False)
+    pp.create_switch(net, 9, net.line.index[-1], et="l", closed=False)
+    net.trafo.loc[3] = net.trafo.loc[2]
+    net.trafo.loc[3, ["vk_percent", "in_service"]] = [np.nan, False]
+    pp.create_load(net, 2, p_mw=np.nan, in_service=False)
+    pp.create_shunt(net, 2, q_mvar=np.nan, in_service=False)
+    pp.create_ext_grid(net, 2, vm_pu=np.nan, in_service=False)
+    pp.create_bus(net, np.nan, index=60, in_service=False)
+    pp.create_switch(net, 2, 60, et="b", closed=False)
+    spec = from_pandapower(net)
+    whole = from_pandapower(make_net())
+    for name in ("buses", "sources", "lines", "transformers", "injections", "shunts", "switches"):
+        assert getattr(spec, name).id == getattr(whole, name).id
+    np.testing.assert_array_equal(solve_default(compile_network(spec)).v_pu, expected)
+
+
 def add_gen(net: Any) -> None:
     pp.create_gen(net, 2, p_mw=1.0, vm_pu=1.0)
     pp.create_gen(net, 3, p_mw=1.0, vm_pu=1.0, in_service=False)

@@ -104,7 +104,7 @@ def test_sound_networks_pass() -> None:
         (
             with_value("switches", "bus_b", 0, "l1"),
             (
-                "closed switch 'switch.0': joins bus 'm3' with vn_kv = 20 and bus 'l1' with 0.4; allowed: equal "
+                "switch 'switch.0': joins bus 'm3' with vn_kv = 20 and bus 'l1' with 0.4; allowed: equal "
                 "nominal voltages; correct one, or put a transformer between"
             ),
         ),
@@ -164,8 +164,13 @@ def test_injection_without_supply_is_refused_unless_islands_are_allowed() -> Non
     validate(spec.replace(injections=replace(spec.injections, in_service=flags(False))))
 
 
-def test_open_switch_may_join_different_voltages() -> None:
-    validate(with_value("switches", "bus_b", 1, "l1"))
+def test_open_switch_must_not_join_different_voltages_either() -> None:
+    spec = with_value("switches", "bus_b", 1, "l1")
+    assert not spec.switches.closed[1]
+    assert message(spec) == (
+        "switch 'switch.1': joins bus 'm1' with vn_kv = 20 and bus 'l1' with 0.4; allowed: equal nominal voltages; "
+        "correct one, or put a transformer between"
+    )
 
 
 def test_sources_at_one_node_may_agree() -> None:

@@ -34,6 +34,17 @@ def regulators(*rows: str) -> RegulatorTable:
     )
 
 
+def open_between_voltages():
+    return changed(with_value("lines", "closed", 0, False), "lines", "to_bus", 0, "l")
+
+
+def second_capacitor_control(in_service: bool = True):
+    spec = every_kind()
+    table = spec.capacitor_controls
+    other = replace(table, id=("other",), mode=("voltage",), in_service=np.array([in_service]))
+    return spec.replace(capacitor_controls=table.joined(other))
+
+
 def regulated_wye(**columns):
     table = regulators("reg")
     spec = two_winding(("delta", "wye"), **columns)
@@ -159,6 +170,20 @@ PROBLEMS = [
         ),
     ),
     (
+        second_capacitor_control(),
+        (
+            "capacitor control 'other': switches capacitor 'bank', as does capacitor control 'control'; allowed: one "
+            "in service a bank; remove one, or put it out of service"
+        ),
+    ),
+    (
+        open_between_voltages(),
+        (
+            "line 'line.sm': joins bus 's' with vn_kv = 1.73205 and bus 'l' with 0.4; allowed: equal nominal "
+            "voltages; correct one, or put a transformer between"
+        ),
+    ),
+    (
         with_value("regulators", "monitored_phase", 0, 2.0),
         "regulator 'reg': monitored_phase = 2; allowed: 1..1; choose a phase of the transformer",
     ),
@@ -211,3 +236,7 @@ def test_element_problems_name_the_element_the_value_and_what_to_do(spec, proble
     with pytest.raises(NetworkError) as caught:
         validate_phases(spec)
     assert f"network '{spec.name}': {problem}" in str(caught.value).split("\n")
+
+
+def test_second_capacitor_control_may_be_out_of_service():
+    validate_phases(second_capacitor_control(in_service=False))

@@ -208,3 +208,23 @@ def test_ganged_changer_has_a_row_for_each_phase():
     np.testing.assert_array_equal(taps.changer, [0, 0, 0])
     np.testing.assert_array_equal(taps.terminals, np.eye(6)[3:])
     assert np.count_nonzero(taps.direct) == 3
+
+
+def test_tap_windings_of_one_transformer_act_on_one_another_and_on_no_other():
+    regulators = RegulatorTable(
+        id=("step.1", "dy", "step.2"),
+        transformer=("step", "dy", "step"),
+        winding=floats(1, 2, 2),
+        v_target_v=floats(120.0, 120.0, 120.0),
+        pt_ratio=floats(10.0, 10.0, 10.0),
+        ct_primary_a=floats(100.0, 100.0, 100.0),
+    )
+    spec = every_kind()
+    circuit = phase_circuit(spec.replace(regulators=regulators))
+    taps, y = circuit.taps, circuit.transformers.y[spec.transformers.id.index("step")]
+    np.testing.assert_array_equal(taps.changer, [0, 1, 1, 1, 2])
+    # Both windings of the single-phase unit lie between a conductor and ground, terminals 0 and 2.
+    np.testing.assert_allclose(taps.direct[np.ix_([0, 4], [0, 4])], y[np.ix_([0, 2], [0, 2])], rtol=1e-12)
+    assert not taps.direct[np.ix_([0, 4], [1, 2, 3])].any()
+    assert not taps.direct[np.ix_([1, 2, 3], [0, 4])].any()
+    assert (taps.direct[[1, 2, 3], [1, 2, 3]] != 0.0).all()
