@@ -17,11 +17,13 @@ from gridenv.network.circuit import ChangerLaw, Ints, StepLaw
 from gridenv.network.spec import Floats
 from gridenv.network.transformer import TransformerModel
 from gridenv.powerflow.droop import DroopCurves, HostDroop
-from gridenv.powerflow.host import Quantities, Reduced, has_charging, reduce_network
+from gridenv.powerflow.host import has_charging, reduce_network
 from gridenv.powerflow.law import LoadLaw
-from gridenv.powerflow.operators import BlockMap, Blocks, Dense, DenseMap
-from gridenv.powerflow.partition import Cuts, cut_network
-from gridenv.powerflow.topology import Topology, topology_arrays
+from gridenv.powerflow.operator_arrays import block_arrays, dense_arrays, real_vector
+from gridenv.powerflow.operators import Blocks, Dense
+from gridenv.powerflow.partition import cut_network
+from gridenv.powerflow.topology import Topology
+from gridenv.powerflow.topology_build import topology_arrays
 
 for _law_class in (ChangerLaw, StepLaw, TransformerModel):
     jax.tree_util.register_dataclass(
@@ -131,9 +133,9 @@ def flow_arrays(
     if SWITCHES in features:
         operator = topology_arrays(network, chosen, dtype)
     elif dense:
-        operator = _dense(reduce_network(network, chosen), dtype)
+        operator = dense_arrays(reduce_network(network, chosen), dtype)
     else:
-        operator = _blocks(cut_network(network, chosen), dtype)
+        operator = block_arrays(cut_network(network, chosen), dtype)
     circuit, loads = network.circuit, network.loads
     n_load, n_other = len(loads.member), len(chosen) - len(loads.member)
 
@@ -251,53 +253,3 @@ def _droop(droop: HostDroop, laid_out: Any) -> DroopCurves:
         s_max=laid_out(droop.s_max),
         active=laid_out(droop.active),
     )
-
-
-def _dense(reduced: Reduced, dtype: str) -> Dense:
-    def as_map(part: tuple[Any, Any]) -> DenseMap:
-        base, matrix = part
-        return DenseMap(base=jnp.asarray(real_vector(base), dtype), matrix=jnp.asarray(real_rows(matrix), dtype))
-
-    maps: dict[str, Any] = {name: as_map(getattr(reduced, name)) for name in Quantities.NAMES}
-    return Dense(**maps)
-
-
-def _blocks(cuts: Cuts, dtype: str) -> Blocks:
-    def as_map(name: str) -> BlockMap:
-        part = cuts.maps[name]
-        n = part.base.shape[1]
-        place = part.place // max(n, 1) * 2 * n + part.place % max(n, 1)
-        return BlockMap(
-            base=jnp.asarray(np.concatenate([part.base.real, part.base.imag], -1)[:, :, None], dtype),
-            own=jnp.asarray(real_matrix(part.own), dtype),
-            via=jnp.asarray(real_matrix(part.via), dtype),
-            place=jnp.asarray(place, "int32"),
-            place_im=jnp.asarray(place + n, "int32"),
-        )
-
-    n_node, n_block, n_cut = cuts.to_cuts.shape
-    real = real_matrix(np.transpose(cuts.to_cuts, (1, 0, 2)))
-    maps: dict[str, Any] = {name: as_map(name) for name in Quantities.NAMES}
-    return Blocks(
-        **maps,
-        into_cuts=jnp.asarray(real_matrix(cuts.into_cuts), dtype),
-        to_cuts=jnp.asarray(np.transpose(real, (1, 0, 2)).reshape(2 * n_node, 2 * n_block * n_cut), dtype),
-        cut_place=jnp.asarray(np.concatenate([cuts.cut_place, cuts.cut_place + n_node], -1), "int32"),
-        slot_place=jnp.asarray(cuts.slot_place, "int32"),
-    )
-
-
-def real_matrix(z: Any) -> np.ndarray:
-    """The real matrices that take `[Re a, Im a]` to `[Re z a, Im z a]`: [..., n, m] complex -> [..., 2n, 2m] real."""
-    upper = np.concatenate([z.real, -z.imag], -1)
-    return np.concatenate([upper, np.concatenate([z.imag, z.real], -1)], -2)
-
-
-def real_rows(z: Any) -> np.ndarray:
-    """The real matrices for row vectors `[Re a, Im a]`: [..., n, m] complex -> [..., 2m, 2n] real."""
-    return np.swapaxes(real_matrix(z), -1, -2)
-
-
-def real_vector(a: Any) -> np.ndarray:
-    """`[Re a, Im a]`."""
-    return np.concatenate([a.real, a.imag])

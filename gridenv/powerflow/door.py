@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import jax
@@ -11,14 +11,15 @@ from jax import Array
 from jax import numpy as jnp
 from numpy.typing import ArrayLike, DTypeLike
 
-from gridenv.core.errors import ActionError, ConfigError, did_you_mean, raise_collected
+from gridenv.core.errors import ConfigError, did_you_mean, raise_collected
 from gridenv.network import compile_network
 from gridenv.network.phase_tables import PhaseNetworkSpec
 from gridenv.powerflow import flows, solver
 from gridenv.powerflow.arrays import CAPACITORS, LINES, SWITCHES, TAPS, FlowArrays, chosen_slots, flow_arrays
 from gridenv.powerflow.controls import Controls, control_arrays, solve_controlled
 from gridenv.powerflow.droop import VoltageCurves, curve_problems, host_droop
-from gridenv.powerflow.inputs import as_spec, check_settings, dtype_name, equipment_problems, power_problems
+from gridenv.powerflow.inputs import as_spec, check_asked, check_settings, control_problems, dtype_name, start_problems
+from gridenv.powerflow.names import NetworkNames
 from gridenv.powerflow.solution import Loadability, Solution
 from gridenv.powerflow.solver import Equipment
 from gridenv.powerflow.studies import Sensitivity, loadability, sensitivity
@@ -29,13 +30,13 @@ METHODS = ("auto", "dense", "sparse", "newton")
 DENSE_SLOTS = 100
 """Measured: beyond about this many injection nodes blocks are faster than one matrix, whatever the network."""
 
-DEFAULT_TOLERANCE_PU = {"float32": 1e-6, "float64": 1e-10}
+DEFAULT_TOLERANCE_PU = {"float32": 3e-7, "float64": 1e-10}
 """Distance from the solution; near the end of what each type resolves."""
 DEFAULT_MAX_ITERATIONS = 60
 """Fixed-point iterations before Newton's method takes over."""
 
 
-class PowerFlow:
+class PowerFlow(NetworkNames):
     """Exact AC power flow of one network, batched and compiled.
 
     Attributes:
@@ -60,7 +61,7 @@ class PowerFlow:
             dtype: floating-point type of the solution.
             method: `auto`, `dense`, `sparse` or `newton`.
             tolerance_pu: a sample has converged when its voltages are estimated to be this close to the solution;
-                default 1e-6 for float32, 1e-10 for float64.
+                default 3e-7 for float32, 1e-10 for float64.
             max_iterations: fixed-point iterations; samples that need more are handed to Newton's method, and what
                 that does not solve either is reported as not converged.
             curves: inverters whose power follows the voltage (volt-var, volt-watt), solved together with the flow.
@@ -104,89 +105,6 @@ class PowerFlow:
         """A context in which JAX can hold this solver's type."""
         return jax.enable_x64(True) if self.dtype == "float64" else nullcontext()
 
-    @property
-    def node_names(self) -> tuple[str, ...]:
-        """Bus names in the order of `Solution.v_pu`."""
-        return self.network.node_names
-
-    @property
-    def injection_names(self) -> tuple[str, ...]:
-        """Names of loads, generators and storage, in the order of `p_kw` and `q_kvar`."""
-        return self.network.injection_names
-
-    @property
-    def default_p_kw(self) -> np.ndarray:
-        """The network's own active injections [n_injection], kW; loads negative."""
-        return self.network.circuit.loads.default_p_kw
-
-    @property
-    def default_q_kvar(self) -> np.ndarray:
-        """The network's own reactive injections [n_injection], kvar."""
-        return self.network.circuit.loads.default_q_kvar
-
-    @property
-    def tap_names(self) -> tuple[str, ...]:
-        """Transformers with a tap changer."""
-        return self.network.circuit.tap_names
-
-    @property
-    def default_taps(self) -> np.ndarray:
-        """Their positions; `NetworkSpec.with_taps` gives a network with others."""
-        return self.network.circuit.default_taps
-
-    @property
-    def switch_names(self) -> tuple[str, ...]:
-        """Bus-bus switches, then lines (a line is a switch too)."""
-        return self.network.circuit.switch_names
-
-    @property
-    def default_switches(self) -> np.ndarray:
-        """Their states, True = closed; `NetworkSpec.with_switches` gives a network with others."""
-        return self.network.circuit.default_switches
-
-    @property
-    def capacitor_names(self) -> tuple[str, ...]:
-        """Capacitor banks that can be switched, in the order of `capacitors`."""
-        return self.network.circuit.capacitor_names
-
-    @property
-    def default_capacitors(self) -> np.ndarray:
-        """Their states, True = closed."""
-        return self.network.circuit.capacitor_legs.default_closed
-
-    @cached_property
-    def injection_nodes(self) -> np.ndarray:
-        """[injection, k] nodes that each injection needs; filled up with one past the last."""
-        loads, n_node = self.network.circuit.loads, self.network.n_node
-        members: list[set[int]] = [set() for _ in loads.names]
-        for injection, ends in zip(loads.injection, np.stack([loads.node_from, loads.node_to], -1), strict=True):
-            members[injection].update(int(node) for node in ends if node >= 0)
-        width = max((len(m) for m in members), default=1)
-        rows = [[*sorted(m), *[n_node] * (width - len(m))] for m in members]
-        return np.array(rows, dtype=np.int32).reshape(len(members), width)
-
-    @cached_property
-    def three_phase_buses(self) -> tuple[str, ...]:
-        """Buses with all three phases, in the order of `Solution.voltage_unbalance`; none in balanced networks."""
-        names = self.node_names
-        known = set(names)
-        if self.network.circuit.n_phase == 1:
-            return ()
-        buses = dict.fromkeys(name.rpartition(".")[0] for name in names)
-        return tuple(bus for bus in buses if all(f"{bus}.{phase}" in known for phase in "123"))
-
-    @cached_property
-    def three_phase_nodes(self) -> np.ndarray:
-        """[bus, 3] nodes of `three_phase_buses`."""
-        row = {name: i for i, name in enumerate(self.node_names)}
-        nodes = [[row[f"{bus}.{phase}"] for phase in "123"] for bus in self.three_phase_buses]
-        return np.array(nodes, dtype=np.int32).reshape(-1, 3)
-
-    @property
-    def line_names(self) -> tuple[str, ...]:
-        """Lines in the order of `line_loading` and of the scales of `solve`."""
-        return self.network.circuit.lines.names
-
     def solve(
         self,
         p_kw: ArrayLike,
@@ -226,7 +144,8 @@ class PowerFlow:
             solution is not an error.
 
         Raises:
-            ActionError: for a wrong length, or NaN or infinity in arrays that live on the host.
+            ActionError: for a wrong length, batches that do not fit together, or NaN or infinity in arrays that live on
+                the host.
         """
         given: dict[str, Any] = {
             "taps": taps,
@@ -238,7 +157,7 @@ class PowerFlow:
             "i_share": i_share,
         }
         given = {name: value for name, value in given.items() if value is not None}
-        self._check(p_kw, q_kvar, given, start, self._control_problems() if controls else [])
+        self._check({"p_kw": p_kw, "q_kvar": q_kvar} | given, start, controls=controls)
         if controls:
             given = {"taps": self.default_taps, "capacitors": self.default_capacitors} | given
         arrays = self.arrays_for(*features_of(given))
@@ -258,7 +177,7 @@ class PowerFlow:
                         return _solve(arrays, *asked, **settings)
 
                 asked = (p, q, first, equipment)
-                outcome = shared_out(run, asked, arrays.n_slot)
+                outcome = shared_out(run, asked, arrays)
                 v_pu, current, converged, iterations = outcome
                 settled = None
         return Solution(self, arrays.features, v_pu, current, converged, iterations, p, q, equipment, settled)
@@ -327,7 +246,7 @@ class PowerFlow:
         q_kvar = self.default_q_kvar if q_kvar is None else q_kvar
         states = {"taps": taps, "switches": switches, "capacitors": capacitors}
         given: dict[str, Any] = {name: value for name, value in states.items() if value is not None}
-        self._check(p_kw, q_kvar, given, None, [])
+        self._check({"p_kw": p_kw, "q_kvar": q_kvar} | given)
         arrays = self.arrays_for(*features_of(given))
         with self.precision():
             p, q = self._cast(p_kw), self._cast(q_kvar)
@@ -353,57 +272,13 @@ class PowerFlow:
                 self._control_arrays[arrays.one_end] = control_arrays(self.spec, self.network, arrays)
         return self._control_arrays[arrays.one_end]
 
-    def _control_problems(self) -> list[str]:
-        if isinstance(self.spec, PhaseNetworkSpec):
-            return []
-        return [
-            f"power flow: controls = True for the balanced network '{self.network.name}', which has no regulator or "
-            "capacitor controls; allowed: three-phase networks; give the positions as taps="
-        ]
-
-    def _check(
-        self, p_kw: ArrayLike, q_kvar: ArrayLike, given: dict[str, Any], start: Solution | None, others: list[str]
-    ) -> None:
-        names = self.network.injection_names
-        members = {
-            "taps": self.tap_names,
-            "switches": self.switch_names,
-            "capacitors": self.capacitor_names,
-            "line_r_scale": self.line_names,
-            "line_x_scale": self.line_names,
-            "z_share": names,
-            "i_share": names,
-        }
-        problems = [*power_problems("p_kw", p_kw, names), *power_problems("q_kvar", q_kvar, names)]
-        for name, value in given.items():
-            problems += equipment_problems(name, value, members[name])
-        if "switches" in given and any("line" in name for name in given):
-            problems.append(
-                "power flow: line_r_scale and line_x_scale together with switches are not supported; allowed: one or "
-                "the other; change the lines of the network instead"
-            )
-        raise_collected([*problems, *others, *self._start_problems(start)], ActionError)
-        self._refuse_narrow_tracers(p_kw, q_kvar, *given.values())
-
-    def _start_problems(self, start: Solution | None) -> list[str]:
-        if start is None:
-            return []
-        n_start, n_own = (len(power_flow.network.load_slots) for power_flow in (start.power_flow, self))
-        if start.slot_current.dtype == self.dtype and n_start == n_own:
-            return []
-        return [
-            f"power flow: start has {n_start} injection nodes in {start.slot_current.dtype}, "
-            f"this network {n_own} in {self.dtype}; start from a solution of the same power flow"
-        ]
-
-    def _refuse_narrow_tracers(self, *values: ArrayLike) -> None:
-        if self.dtype != "float64" or jax.config.read("jax_enable_x64"):
-            return
-        if any(isinstance(value, jax.core.Tracer) for value in values):
-            raise ConfigError(
-                "power flow: dtype is float64, but JAX traces this call in float32; put jit, vmap or grad inside "
-                "`with jax.enable_x64(True):`, or use dtype='float32'"
-            )
+    def _check(self, asked: dict[str, Any], start: Solution | None = None, *, controls: bool = False) -> None:
+        others = control_problems(self.spec) if controls else []
+        if start is not None:
+            n_start, n_own = (len(power_flow.network.load_slots) for power_flow in (start.power_flow, self))
+            others += start_problems(start.slot_current, n_start, n_own, self.dtype)
+            asked = asked | {"start": start.slot_current}
+        check_asked(self, self.dtype, asked, others)
 
     def _cast(self, value: ArrayLike) -> Any:
         """In the solver's type; arrays on the host stay there until they are needed."""

@@ -98,7 +98,9 @@ class Blocks:
     sources: BlockMap
     into_cuts: Float[Array, "block two_cut two_slot"]
     """Current that a block sends into its cut nodes when they are held."""
-    to_cuts: Float[Array, "two_node block_times_two_cut"]
+    sums: tuple[Int[Array, "_ few"], ...]
+    """How the currents of all blocks are summed up to one a cut node: rows to add, of those of the step before."""
+    to_cuts: Float[Array, "two_node row"]
     """Voltages of the cut nodes from these currents."""
     cut_place: Int[Array, "block two_cut"]
     """Where the voltages of a block's cut nodes are among all, [Re, Im]; fillings point anywhere."""
@@ -139,7 +141,10 @@ class Blocks:
 
     def _combine(self, quantity: BlockMap, x: Array) -> Array:
         n_sample = x.shape[-1]
-        sent = jnp.einsum("kij,kjs->kis", self.into_cuts, x).reshape(self.to_cuts.shape[1], n_sample)
+        n_block, two_cut = self.into_cuts.shape[:2]
+        sent = jnp.einsum("kij,kjs->kis", self.into_cuts, x).reshape(n_block * two_cut, n_sample)
+        for rows in self.sums:
+            sent = jnp.sum(jnp.take(sent, rows, axis=0, mode="fill", fill_value=0.0), axis=1)
         cuts = (self.to_cuts @ sent)[self.cut_place]
         own = jnp.einsum("kij,kjs->kis", quantity.own, x)
         return quantity.base + own + jnp.einsum("kij,kjs->kis", quantity.via, cuts)

@@ -15,6 +15,10 @@ from gridenv.powerflow.layout import Layout, cut_layout, filled_up, place_of
 
 _NOTHING = 1e-12
 """Share of a block's largest current that is rounding."""
+_FLOATING_PU = 1e4
+"""Impedance that only a part without ground has."""
+_FEW = 4
+"""Rows that are added at once."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,9 +41,12 @@ class Cuts:
 
     maps: dict[str, CutMap]
     into_cuts: Complex
-    """[block, cut, slot] what a block sends into its cut nodes, in orthogonal directions of its own."""
+    """[block, cut, slot] what a block sends into its cut nodes, its own held."""
+    sums: list[Ints]
+    """[row, few] how that is summed up to one row a cut node, in steps, each of rows of the one before; -1 = nothing.
+    Empty where `to_cuts` takes it as it is."""
     to_cuts: Complex
-    """[cut node, block, cut] voltages of all cut nodes from that."""
+    """[cut node, row] voltages of all cut nodes from that."""
     cut_place: Ints
     """[block, cut] number of each block's cut nodes; fillings are 0."""
     slot_place: Ints
@@ -133,19 +140,15 @@ class _Cutter:
                 assert of_v.nnz == of_v[:, rows].nnz + of_v[:, cuts].nnz, f"{name}: looks beyond its block"
                 own[name][b, : len(member), : len(slots)] = of_v[:, rows] @ by_slot + inner
                 via[name][b, : len(member), : len(cuts)] = of_v[:, rows] @ by_cut + of_v[:, cuts].toarray()
-        # In a part without ground, currents that do not sum to zero would lift all voltages: an enormous factor times
-        # zero. So each block states what it sends in directions of its own, of which that is one, and it is left out.
-        directions, strength, rest = np.linalg.svd(into, full_matrices=False)
-        strength = np.where(strength > _NOTHING * strength.max(axis=1, initial=0.0, keepdims=True), strength, 0.0)
-        into[:, : strength.shape[1]] = strength[..., None] * rest
-        into[:, strength.shape[1] :] = 0.0
-        inverse = np.linalg.inv(schur)
-        to_cuts = np.zeros((len(self.cut_rows), n_block, n_cut), dtype=complex)
-        cut_place = np.zeros((n_block, n_cut), dtype=np.int64)
+        cut_place = np.full((n_block, n_cut), -1)
         for b, cuts in enumerate(layout.cuts):
-            lasting = directions[b, : len(cuts)] * (strength[b] > 0.0)
-            to_cuts[:, b, : strength.shape[1]] = inverse[:, self.cut_number[cuts]] @ lasting
             cut_place[b, : len(cuts)] = self.cut_number[cuts]
+        to_cuts = np.linalg.inv(schur)
+        if np.abs(to_cuts).max(initial=0.0) < _FLOATING_PU:
+            sums = _sums(cut_place.ravel(), len(self.cut_rows))
+        else:
+            into, to_cuts = _in_directions(into, to_cuts, cut_place)
+            sums = []
         maps = {}
         for name, (of_v, _) in parts.items():
             base, place = self._bases(members[name], of_v @ self.network.w, size[name])
@@ -153,7 +156,14 @@ class _Cutter:
         slot_place = np.full((n_block, n_slot), sum(map(len, layout.slots)))
         for b, slots in enumerate(layout.slots):
             slot_place[b, : len(slots)] = slots
-        return Cuts(maps=maps, into_cuts=into, to_cuts=to_cuts, cut_place=cut_place, slot_place=slot_place)
+        return Cuts(
+            maps=maps,
+            into_cuts=into,
+            to_cuts=to_cuts,
+            sums=sums,
+            cut_place=np.maximum(cut_place, 0),
+            slot_place=slot_place,
+        )
 
     def _held(self, y: csr_array, b: int) -> tuple[Complex, Complex]:
         """Voltages inside a block from its slots and from the voltages of its cut nodes."""
@@ -193,3 +203,45 @@ class _Cutter:
             base[b, : len(member)] = values[member]
             place[member] = b * size + np.arange(len(member))
         return base, place
+
+
+def _sums(owner: Ints, n: int) -> list[Ints]:
+    """Steps that add all rows of an owner, a few at a time; see `Cuts.sums`.
+
+    Args:
+        owner: [row] owner of each row, 0 to n - 1; -1 = none.
+        n: number of owners, at least one.
+    """
+    steps = []
+    while n:
+        members: list[list[int]] = [[] for _ in range(n)]
+        for row in np.flatnonzero(owner >= 0):
+            members[owner[row]].append(int(row))
+        added = [(o, rows[k : k + _FEW]) for o, rows in enumerate(members) for k in range(0, max(len(rows), 1), _FEW)]
+        steps.append(np.array([rows + [-1] * (_FEW - len(rows)) for _, rows in added], dtype=np.int64))
+        owner = np.array([o for o, _ in added], dtype=np.int64)
+        if len(owner) == n:
+            break
+    return steps
+
+
+def _in_directions(into: Complex, impedance: Complex, cut_place: Ints) -> tuple[Complex, Complex]:
+    """What the blocks send, each in orthogonal directions of its own, and the cut voltages from that.
+
+    In a part without ground, currents that do not sum to zero would lift all voltages: an enormous impedance times
+    zero. Among the directions of a block that is one, and it is left out.
+
+    Args:
+        into: [block, cut, slot].
+        impedance: [cut node, cut node].
+        cut_place: [block, cut]; -1 = filling.
+    """
+    directions, strength, rest = np.linalg.svd(into, full_matrices=False)
+    is_there = strength > _NOTHING * strength.max(axis=1, initial=0.0, keepdims=True)
+    into = np.zeros_like(into)
+    into[:, : strength.shape[1]] = np.where(is_there, strength, 0.0)[..., None] * rest
+    voltages = np.zeros((len(impedance), *cut_place.shape), dtype=complex)
+    for b, place in enumerate(cut_place):
+        cuts = place[place >= 0]
+        voltages[:, b, : strength.shape[1]] = impedance[:, cuts] @ (directions[b, : len(cuts)] * is_there[b])
+    return into, voltages.reshape(len(impedance), -1)

@@ -14,10 +14,11 @@ from jaxtyping import Bool, Complex, Float, Int
 from gridenv.core.pytree import pytree
 from gridenv.powerflow import fixed_point
 from gridenv.powerflow.arrays import CAPACITORS, LINES, SWITCHES, TAPS, FlowArrays
-from gridenv.powerflow.elimination import Elimination, Pair
+from gridenv.powerflow.elimination import Elimination
 from gridenv.powerflow.law import Gain, Power
 from gridenv.powerflow.operators import Dense
 from gridenv.powerflow.problem import Problem
+from gridenv.powerflow.star_mesh import Pair
 from gridenv.powerflow.topology import Topology, realised
 
 

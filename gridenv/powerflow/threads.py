@@ -1,7 +1,7 @@
 """Large batches shared out over the processors.
 
-XLA splits one large operation over its threads, but a power flow is many small ones, one after the other. So slices of
-the batch are solved side by side, each by the same compiled program.
+XLA splits one large operation over its threads, but a power flow in blocks is many small ones, one after the other. So
+slices of the batch are solved side by side, each by the same compiled program.
 """
 
 import os
@@ -13,25 +13,29 @@ from typing import Any
 import jax
 from jax import numpy as jnp
 
+from gridenv.powerflow.arrays import FlowArrays
+from gridenv.powerflow.operators import Dense
 from gridenv.powerflow.solver import batch_shape
 
 LEAST_WORK = 16_384
 """Slots times samples of a slice from which threads pay. Measured: below, a call's own 0.1 ms are most of its time."""
 
 
-def shared_out(solve: Callable[..., Any], asked: Any, n_slot: int) -> Any:
+def shared_out(solve: Callable[..., Any], asked: Any, flow: FlowArrays) -> Any:
     """`solve(*asked)`, on several processors where that helps: on a CPU, outside of jit, for a large batch.
 
     Args:
         solve: gives arrays whose first axis is the batch.
         asked: what it is called with; arrays with two axes whose first is the batch are cut.
-        n_slot: slots of the network, to weigh the work.
+        flow: constants of the network, to weigh the work.
     """
     batch = batch_shape(asked)
-    if len(batch) != 1 or jax.default_backend() != "cpu" or any(_is_traced(a) for a in jax.tree.leaves(asked)):
+    # Products with one large matrix XLA shares out better by itself.
+    is_whole = isinstance(flow.operator, Dense) or len(batch) != 1 or jax.default_backend() != "cpu"
+    if is_whole or any(isinstance(a, jax.core.Tracer) for a in jax.tree.leaves(asked)):
         return solve(*asked)
     n_sample = batch[0]
-    n_slice = min(_n_cpu(), n_sample * n_slot // LEAST_WORK)
+    n_slice = min(_n_cpu(), n_sample * flow.n_slot // LEAST_WORK)
     if n_slice < 2:
         return solve(*asked)
     # Slices of one size, so that one program serves all; the last may repeat samples of the one before.
@@ -50,10 +54,6 @@ def shared_out(solve: Callable[..., Any], asked: Any, n_slot: int) -> Any:
     if repeated:
         solved[-1] = jax.tree.map(lambda a: a[repeated:], solved[-1])
     return jax.tree.map(lambda *parts: jnp.concatenate(parts), *solved)
-
-
-def _is_traced(value: Any) -> bool:
-    return isinstance(value, jax.core.Tracer)
 
 
 def _n_cpu() -> int:

@@ -221,12 +221,25 @@ def test_no_samples_and_no_loads_are_no_error(fast: PowerFlow) -> None:
 
 
 def test_what_is_no_network_no_start_and_no_power_is_refused(fast: PowerFlow, exact: PowerFlow) -> None:
-    with pytest.raises(NetworkError, match=r"network is a dict; allowed: a catalogue name or a NetworkSpec"):
+    with pytest.raises(NetworkError, match=r"network is a dict; allowed: a catalogue name, a NetworkSpec or a Phase"):
         PowerFlow({})
     with pytest.raises(ActionError, match=r"start has 32 injection nodes in float64, this network 32 in float32"):
         fast.solve(fast.default_p_kw, fast.default_q_kvar, start=exact.solve(exact.default_p_kw, exact.default_q_kvar))
     with pytest.raises(ActionError, match=r"p_kw is not made of real numbers \(dtype kind 'c'\)"):
         fast.solve(fast.default_p_kw + 0j, fast.default_q_kvar)
+
+
+def test_batches_that_do_not_fit_together_are_refused(fast: PowerFlow) -> None:
+    one, three, four = (np.tile(fast.default_p_kw, (n, 1)) for n in (1, 3, 4))
+    with pytest.raises(ActionError, match=r"batches do not fit together: p_kw \(3,\), q_kvar \(4,\); allowed: equal"):
+        fast.solve(three, four)
+    with pytest.raises(ActionError, match=r"p_kw \(3,\), q_kvar \(1,\), z_share \(4,\)"):
+        fast.solve(three, one, z_share=np.zeros_like(four))
+    start = fast.solve(three, one)
+    with pytest.raises(ActionError, match=r"p_kw \(1,\), q_kvar \(1,\), start \(3,\)"):
+        fast.solve(one, one, start=start)
+    np.testing.assert_allclose(fast.solve(three, one, start=start).v_pu, start.v_pu, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(fast.solve(three, one, start=fast.solve(one, one)).v_pu, start.v_pu, rtol=0, atol=1e-6)
 
 
 def test_float64_inside_a_float32_trace_says_what_to_do(exact: PowerFlow) -> None:

@@ -31,7 +31,7 @@ def assert_same(one: Solution, other: Solution) -> None:
 @pytest.mark.parametrize("n_cpu", [2, 3, 7])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_batch_shared_out_over_processors_is_the_same(dtype: str, n_cpu: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    power_flow = PowerFlow("ieee33", dtype)
+    power_flow = PowerFlow("ieee33", dtype, "sparse")
     p_kw, q_kvar, switches = asked(power_flow)
     # So small a batch as a test has is shared out only if slices may be tiny; 203 is divisible by 7, not by 2 and 3.
     monkeypatch.setattr(threads, "LEAST_WORK", 1)
