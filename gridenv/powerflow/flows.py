@@ -17,6 +17,7 @@ from jaxtyping import Bool, Complex, Float
 from gridenv.powerflow.arrays import SWITCHES, FlowArrays
 from gridenv.powerflow.elimination import Elimination
 from gridenv.powerflow.law import currents
+from gridenv.powerflow.names import Legs
 from gridenv.powerflow.solver import AS_BUILT, Equipment, flattened, lay_out_pair, make_problem, realised_flow
 
 _TINY = 1e-30
@@ -123,13 +124,14 @@ def residual_pu(
 
 @jax.jit
 def unserved_kw(
-    flow: FlowArrays, slot_current: Array, p_kw: Float[Array, "... injection"], nodes: Any, energised: Array
+    flow: FlowArrays, slot_current: Array, p_kw: Float[Array, "... injection"], legs: Legs, energised: Array
 ) -> Float[Array, "..."]:
-    """Active power of loads with a node [injection, k] that is not energised; one past the last node is ground."""
+    """Active power of the legs of loads with an end that is not energised."""
     del slot_current
     supplied = jnp.concatenate([energised, jnp.ones_like(energised[..., :1])], axis=-1)
-    lost = jnp.any(~supplied[..., nodes], axis=-1) & (flow.in_service > 0.0)
-    return jnp.sum(jnp.where(lost, jnp.maximum(-p_kw, 0.0), 0.0), axis=-1)
+    lost = jnp.any(~supplied[..., legs.ends], axis=-1)
+    drawn = jnp.maximum(-p_kw, 0.0) * flow.in_service
+    return jnp.sum(jnp.where(lost, drawn[..., legs.injection] * legs.share, 0.0), axis=-1)
 
 
 @jax.jit

@@ -1,10 +1,22 @@
 """What the axes of a power flow's arrays stand for."""
 
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
 from gridenv.network.arrays import Network
+
+
+class Legs(NamedTuple):
+    """What the injections consist of."""
+
+    injection: np.ndarray
+    """[leg] number of the injection."""
+    share: np.ndarray
+    """[leg] of its power."""
+    ends: np.ndarray
+    """[leg, 2] nodes; one past the last is ground."""
 
 
 class NetworkNames:
@@ -63,15 +75,15 @@ class NetworkNames:
         return self.network.circuit.capacitor_legs.default_closed
 
     @cached_property
-    def injection_nodes(self) -> np.ndarray:
-        """[injection, k] nodes that each injection needs; filled up with one past the last."""
-        loads, n_node = self.network.circuit.loads, self.network.n_node
-        members: list[set[int]] = [set() for _ in loads.names]
-        for injection, ends in zip(loads.injection, np.stack([loads.node_from, loads.node_to], -1), strict=True):
-            members[injection].update(int(node) for node in ends if node >= 0)
-        width = max((len(m) for m in members), default=1)
-        rows = [[*sorted(m), *[n_node] * (width - len(m))] for m in members]
-        return np.array(rows, dtype=np.int32).reshape(len(members), width)
+    def legs(self) -> Legs:
+        """Between which nodes the injections draw their power."""
+        loads = self.network.circuit.loads
+        ends = np.stack([loads.node_from, loads.node_to], axis=-1)
+        return Legs(
+            injection=loads.injection.astype(np.int32),
+            share=loads.share,
+            ends=np.where(ends >= 0, ends, self.network.n_node).astype(np.int32),
+        )
 
     @cached_property
     def three_phase_buses(self) -> tuple[str, ...]:

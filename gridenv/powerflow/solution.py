@@ -95,7 +95,7 @@ class Solution:
     @property
     def unserved_kw(self) -> Float[Array, "*batch"]:
         """Active power of the loads that no source reaches."""
-        return self._derive(flows.unserved_kw, self.p_kw, self.power_flow.injection_nodes, self.energised)
+        return self._derive(flows.unserved_kw, self.p_kw, self.power_flow.legs, self.energised)
 
     @property
     def loss_kw(self) -> Float[Array, "*batch"]:

@@ -18,7 +18,7 @@ from gridenv.network import (
     TransformerTable,
     load_network,
 )
-from gridenv.network.phase_tables import CapacitorTable, PhaseNetworkSpec
+from gridenv.network.phase_tables import CapacitorTable, PhaseInjectionTable, PhaseNetworkSpec
 from gridenv.powerflow import PowerFlow, VoltageCurves, layout, threads
 from tests.unit.network.small_networks import everything, flags, floats, two_bus
 
@@ -283,3 +283,32 @@ def test_line_scales_of_a_large_feeder_do_not_make_one_large_matrix() -> None:
     plain = power_flow.solve(power_flow.default_p_kw, power_flow.default_q_kvar)
     scaled = power_flow.solve(power_flow.default_p_kw, power_flow.default_q_kvar, line_r_scale=np.ones(n_line))
     np.testing.assert_allclose(scaled.v_pu, plain.v_pu, rtol=0, atol=2e-6)
+
+
+def test_only_the_legs_that_are_cut_off_are_unserved() -> None:
+    """One phase of the line to a three-phase load in wye is missing: a third of its power is not served."""
+    spec = load_network("ieee13")
+    assert isinstance(spec, PhaseNetworkSpec)
+    lines = spec.lines
+    is_last = np.array(lines.id) == "line.671680"
+    narrow = tuple("12" if last else phases for last, phases in zip(is_last, lines.from_phases, strict=True))
+    z_ohm, y_s = lines.z_ohm.copy(), lines.y_s.copy()
+    for matrix in (z_ohm, y_s):
+        matrix[is_last, 2, :] = 0.0
+        matrix[is_last, :, 2] = 0.0
+    spec = spec.replace(lines=replace(lines, from_phases=narrow, to_phases=narrow, z_ohm=z_ohm, y_s=y_s))
+    load = PhaseInjectionTable(
+        id=("load.test",),
+        bus=("680",),
+        phases=("123",),
+        connection=("wye",),
+        kind=("load",),
+        p_kw=floats(-300.0),
+        q_kvar=floats(0.0),
+        v_kv=floats(4.16 / np.sqrt(3.0)),
+    )
+    power_flow = PowerFlow(spec.replace(injections=load, capacitors=CapacitorTable()), "float64")
+    solution = power_flow.solve(power_flow.default_p_kw, power_flow.default_q_kvar)
+    assert bool(solution.converged)
+    assert float(solution.unserved_kw) == pytest.approx(100.0)
+    assert float(solution.source_p_kw - solution.loss_kw) == pytest.approx(200.0)
