@@ -55,13 +55,13 @@ def cut_layout(network: Network, graph: csr_array, slot_rows: list[Ints], group:
     if graph.shape[0] == 0:
         nothing, slots = np.zeros(0, dtype=np.int64), np.arange(len(slot_rows))
         return Layout(rows=[nothing], cuts=[nothing], slots=[slots], is_cut=nothing > 0, block_of_row=nothing)
-    layouts = [_layout(network, graph, slot_rows, group, size) for size in SLOTS_A_BLOCK]
+    cluster = _clusters(network)
+    layouts = [_layout(cluster, graph, slot_rows, group, size) for size in SLOTS_A_BLOCK]
     return min(layouts, key=lambda layout: layout.work)
 
 
-def _layout(network: Network, graph: csr_array, slot_rows: list[Ints], group: Ints, most: int) -> Layout:
+def _layout(cluster: Ints, graph: csr_array, slot_rows: list[Ints], group: Ints, most: int) -> Layout:
     n_row, n_slot = graph.shape[0], len(slot_rows)
-    cluster = _clusters(network)
     n_slot_of_row = np.bincount([int(rows[0]) for rows in slot_rows if len(rows)], minlength=n_row)
     weight = 0.5 / n_row + n_slot_of_row.astype(float) * (0.5 / max(n_slot, 1))
     limit = 1.0 / max(1.0, round(n_slot / most))
