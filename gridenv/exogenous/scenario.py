@@ -1,6 +1,6 @@
 """The exogenous table as one argument of a compiled program, and reading rows from it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -100,18 +100,23 @@ def weekday(scenario: Scenario, t: Int[ArrayLike, "*batch"]) -> Int[Array, "*bat
 
 
 def build_scenario(
-    profile_names: Sequence[str], price_zone: str | None = None, *, table: ProfileTable | None = None
+    profile_names: Sequence[str],
+    price_zone: str | None = None,
+    *,
+    table: ProfileTable | None = None,
+    further: Mapping[str, np.ndarray] | None = None,
 ) -> Scenario:
-    """The named profiles, a price and the calendar as one table on the default device.
+    """The named profiles, further series, a price and the calendar as one table on the default device.
 
     Args:
         profile_names: columns of the profile table, in the order wanted; `<profile>_pload` and `<profile>_qload` are
             two of them.
         price_zone: market area of the column `price_eur_mwh`; no such column if left out.
         table: profiles to use instead of the shipped ones; prices need the shipped calendar.
+        further: series by name, as many rows as the profiles.
 
     Returns:
-        Columns: the profiles, the price, then `time.day_sin`, `time.day_cos`, `time.year_sin`, `time.year_cos`.
+        Columns: the profiles, the further series, the price, then `time.day_sin`, `time.day_cos`, `time.year_sin`, `time.year_cos`.
 
     Raises:
         DataError: for all unknown or repeated profiles, an unknown zone, or prices on another calendar.
@@ -122,6 +127,9 @@ def build_scenario(
     profiles = table.select(profile_names)
     blocks = [profiles.values]
     names = profiles.names
+    for name, values in (further or {}).items():
+        blocks.append(np.asarray(values, np.float32)[:, None])
+        names += (name,)
     if price_zone is not None:
         blocks.append(load_price(price_zone)[:, None])
         names += (PRICE_NAME,)
