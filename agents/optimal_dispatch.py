@@ -14,7 +14,7 @@ from jax import Array, lax
 from jax import numpy as jnp
 from jaxtyping import Float
 
-from agents.rules import VoltVarDroop
+from agents.rules import DoNothing, UnitRules
 from gridenv.tasks.env import EnvParams, EnvState, GridEnv
 
 _Search = tuple[Array, optax.OptState, Array, Array]
@@ -34,10 +34,9 @@ class OptimalDispatch:
         self, params: EnvParams, state: EnvState, observation: Float[Array, "*batch obs"]
     ) -> Float[Array, "*batch act"]:
         """Best action found from two starts, nothing and the standard's curve; never worse than either."""
-        droop = VoltVarDroop().act(params, state, observation)
-        from_nothing = self._improve(params, state, jnp.zeros_like(droop))
-        from_droop = self._improve(params, state, droop)
-        return _better(*from_nothing, *from_droop)[0]
+        idle = DoNothing(self.env).act(params, state, observation)
+        rule = UnitRules(self.env).act(params, state, observation)
+        return _better(*self._improve(params, state, idle), *self._improve(params, state, rule))[0]
 
     def _reward(self, params: EnvParams, state: EnvState, action: Array) -> Array:
         return self.env.advance(state, action, params).reward

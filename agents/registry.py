@@ -33,9 +33,7 @@ class ReferenceEntry:
     """A controller that needs no training and that agents are measured against."""
 
     controller: str
-    """Class of the controller."""
-    takes_env: bool = False
-    """Whether the class is given the environment."""
+    """Class of the controller; it is given the environment."""
     summary: str
     """One line for `gridenv list`."""
 
@@ -50,13 +48,13 @@ LEARNERS: Mapping[str, LearnerEntry] = {
 }
 
 REFERENCES: Mapping[str, ReferenceEntry] = {
-    "none": ReferenceEntry(controller="agents.rules:DoNothing", summary="no control: unity power factor"),
+    "none": ReferenceEntry(controller="agents.rules:DoNothing", summary="no control: everything idle"),
     "rule": ReferenceEntry(
-        controller="agents.rules:VoltVarDroop", summary="volt-var curve of IEEE 1547-2018, category B defaults"
+        controller="agents.rules:UnitRules",
+        summary="the usual rule of every unit: volt-var curve of IEEE 1547-2018, schedules, thermostats",
     ),
     "oracle": ReferenceEntry(
         controller="agents.optimal_dispatch:OptimalDispatch",
-        takes_env=True,
         summary="best dispatch of every step, knowing it perfectly; an upper reference",
     ),
 }
@@ -114,6 +112,5 @@ def make_reference(name: str, env: "GridEnv") -> "Controller":
     """
     if name not in REFERENCES:
         raise ConfigError(f"unknown reference controller '{name}'{did_you_mean(name, REFERENCES)}")
-    entry = REFERENCES[name]
-    controller: Controller = resolve_name(entry.controller)(*((env,) if entry.takes_env else ()))
+    controller: Controller = resolve_name(REFERENCES[name].controller)(env)
     return controller

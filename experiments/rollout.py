@@ -68,7 +68,7 @@ def _run(env: GridEnv, controller: Any, params: EnvParams) -> dict[str, Array]:
             "alive": alive,
             "economic_eur": t.info["economic_eur"],
             "cost": t.info["cost"],
-            "loss_kwh": t.info["kpi"]["loss_kwh"],
+            "loss_kwh": -t.info["kpi"]["kwh.loss"],
             "v_band_share": t.info["kpi"]["v_band_share"],
             "v_pu": t.output.v_pu,
             "solved": t.info["pf_converged"],

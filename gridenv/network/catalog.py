@@ -1,6 +1,6 @@
 """Networks by name: bundled cases, networks of pandapower and SimBench, converted once and cached on disk.
 
-Bundled cases are modules with a function `build`, or YAML files as `phase_yaml` reads them.
+Bundled cases are modules with a function `build`, or YAML files as `phase_yaml` or `balanced_yaml` reads them.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from gridenv.core.cache import cache_dir
 from gridenv.core.errors import MissingExtraError, NetworkError, did_you_mean
-from gridenv.network import cases, phase_yaml, storage
+from gridenv.network import balanced_yaml, cases, phase_yaml, storage
 from gridenv.network.phase_tables import PhaseNetworkSpec
 from gridenv.network.spec import NetworkSpec
 
@@ -119,8 +119,10 @@ def load_network(name: str) -> Spec:
         MissingExtraError: if the network needs a package that is not installed.
     """
     if name in _case_names():
-        path = _case_file(name)
-        spec: Spec = phase_yaml.load(path) if path.is_file() else _case(name).build()
+        balanced, phases = _case_files(name)
+        if balanced.is_file():
+            return balanced_yaml.load(balanced)
+        spec: Spec = phase_yaml.load(phases) if phases.is_file() else _case(name).build()
         return spec
     if name in PANDAPOWER_NETWORKS:
         return _cached(name, ("pandapower",), _convert_pandapower)
@@ -143,22 +145,23 @@ def load_balanced(name: str) -> NetworkSpec:
 
 def _case_names() -> list[str]:
     modules = [module.name for module in pkgutil.iter_modules(cases.__path__)]
-    return sorted([*modules, *(path.stem for path in _case_folder().glob("*.yaml"))])
+    return sorted([*modules, *(path.name.partition(".")[0] for path in _case_folder().glob("*.yaml"))])
 
 
 def _case_folder() -> Path:
     return Path(cases.__path__[0])
 
 
-def _case_file(name: str) -> Path:
-    return _case_folder() / f"{name}.yaml"
+def _case_files(name: str) -> tuple[Path, Path]:
+    """Where a balanced and a three-phase case of this name would be."""
+    return _case_folder() / f"{name}.balanced.yaml", _case_folder() / f"{name}.yaml"
 
 
 def _description(name: str) -> str:
-    path = _case_file(name)
-    if not path.is_file():
+    files = [path for path in _case_files(name) if path.is_file()]
+    if not files:
         return (_case(name).__doc__ or "").partition("\n")[0]
-    found = _DESCRIPTION.search(path.read_text(encoding="utf-8"))
+    found = _DESCRIPTION.search(files[0].read_text(encoding="utf-8"))
     return found.group(1) if found else name
 
 

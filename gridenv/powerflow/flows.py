@@ -188,6 +188,12 @@ def loss_kw(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -> 
 
 
 @jax.jit
+def injected_kw(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -> Float[Array, "*batch"]:
+    """Active power of all injections into the network, at the voltages found."""
+    return _injected(flow, slot_current) * flow.s_base_kva
+
+
+@jax.jit
 def line_loss_kw(
     flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"], equipment: Equipment = AS_BUILT
 ) -> Float[Array, "*batch line"]:

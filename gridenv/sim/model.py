@@ -1,21 +1,59 @@
 """Everything about a grid that does not change in an episode; shared by all environments of a batch."""
 
+from typing import Any
+
+from jax import Array
+from jax import numpy as jnp
+from jaxtyping import Float, Int
+
 from gridenv.core.pytree import pytree, static
+from gridenv.devices.family import Family, Inputs
 from gridenv.devices.load import LoadParams
-from gridenv.devices.pv import PvParams
 from gridenv.exogenous.scenario import Scenario
 from gridenv.powerflow.arrays import FlowArrays
+from gridenv.powerflow.solver import Equipment
+
+
+@pytree
+class DeviceGroup:
+    """Units of one family and where they are in the network."""
+
+    params: Any
+    """Parameters as the family defines them."""
+    node: Int[Array, "unit leg"]
+    """Rows of `GridOutput.v_pu` at each unit's terminals; a unit of fewer legs repeats its own."""
+    position: Int[Array, " unit"] | None = None
+    """Equipment only: which tap changer, capacitor bank or switch of the network each unit is."""
+    family: Family = static()
+    names: tuple[str, ...] = static()
+    """Unit names, such as `battery.18`."""
+
+    def v_pu(self, v_pu: Float[Array, "*batch node"]) -> Float[Array, "*batch unit"]:
+        """Voltage magnitude at each unit, mean of its legs."""
+        if self.node.shape[1] == 1:
+            return v_pu[..., self.node[:, 0]]
+        return jnp.mean(v_pu[..., self.node], axis=-1)
 
 
 @pytree
 class GridModel:
-    """Network, devices and scenario. The network's injections are the loads, then the inverters."""
+    """Network, devices and scenario. The network's injections are the loads, then the units of the groups in order."""
 
     flow: FlowArrays
     loads: LoadParams
-    pv: PvParams
+    groups: tuple[DeviceGroup, ...]
     scenario: Scenario
+    equipment: Equipment
+    """States of the tap changers, capacitor banks and switches that groups move, as the network has them."""
+    three_phase_node: Int[Array, "bus 3"]
+    """Nodes of the buses with three phases; none in balanced networks."""
     dt_h: float = static()
     tolerance_pu: float = static()
-    """Power-flow tolerance, largest voltage change of the last iteration."""
+    """Power-flow tolerance, estimated distance of the voltages from the solution."""
     max_iterations: int = static()
+
+    def inputs(
+        self, t: Int[Array, "*batch"], series: Float[Array, "*batch series"], v_pu: Float[Array, "*batch node"]
+    ) -> tuple[Inputs, ...]:
+        """What each group sees of a step."""
+        return tuple(Inputs(t=t, series=series, v_pu=group.v_pu(v_pu), dt_h=self.dt_h) for group in self.groups)

@@ -1,10 +1,12 @@
 """What the next step needs, what a step is told, and what it produces."""
 
 from enum import IntFlag
+from typing import Any
 
 from jaxtyping import Array, Bool, Float, Int
 
 from gridenv.core.pytree import pytree
+from gridenv.devices.family import Ledger
 
 
 class Status(IntFlag):
@@ -26,36 +28,45 @@ class GridState:
     """Index of the scenario step that comes next."""
     slot_voltage: Float[Array, "*batch two_slot"]
     """Voltages of the injection nodes in the last step; the next power flow starts from them."""
+    v_pu: Float[Array, "*batch node"]
+    """Voltage magnitudes of the last step, which local functions of devices act on."""
+    devices: tuple[Any, ...]
+    """State of each group, as its family defines it."""
 
 
 @pytree
 class Command:
     """What controllers ask of the devices in a step."""
 
-    pv_q_kvar: Float[Array, "*batch unit"]
-    """Reactive power into the network that each inverter shall feed."""
+    requests: tuple[Any, ...]
+    """Request to each group, as its family defines it."""
 
 
 @pytree
 class GridOutput:
     """What a step produced; leading axes are the batch."""
 
-    v_pu: Float[Array, "*batch bus"]
-    """Voltage magnitudes; source buses included, 0 at buses without a path to a source."""
+    v_pu: Float[Array, "*batch node"]
+    """Voltage magnitudes of the nodes (buses, or conductors of buses); sources included, 0 without a path to one."""
     line_loading: Float[Array, "*batch line"]
-    """Current as a share of the rating."""
+    """Current as a share of the rating, the largest of the conductors."""
     transformer_loading: Float[Array, "*batch transformer"]
-    """Current as a share of the rating, the larger of the two sides."""
+    """Current as a share of the rating, the largest of all terminals."""
+    unbalance: Float[Array, "*batch bus"]
+    """Negative over positive sequence voltage of the buses with three phases; none in balanced networks."""
     loss_kw: Float[Array, "*batch"]
     source_p_kw: Float[Array, "*batch"]
     """Active power from the upstream grid."""
     source_q_kvar: Float[Array, "*batch"]
-    pv_p_kw: Float[Array, "*batch unit"]
-    pv_q_kvar: Float[Array, "*batch unit"]
-    """Delivered reactive power."""
-    pv_q_available_kvar: Float[Array, "*batch unit"]
+    load_p_kw: Float[Array, "*batch"]
+    """Active power of all loads into the network (negative), at the voltages found."""
+    p_kw: Float[Array, "*batch injection"]
+    """Active power asked of every injection: loads, then units."""
+    feasible: tuple[Any, ...]
+    """What each group delivered, as its family defines it."""
+    ledgers: tuple[Ledger, ...]
+    """What the step was worth to each group."""
     residual_pu: Float[Array, "*batch"]
+    """Largest power mismatch, pu of the network's base power or of the largest injection, whichever is larger."""
     converged: Bool[Array, "*batch"]
     iterations: Int[Array, "*batch"]
-    status: Int[Array, "*batch"]
-    """Bits of `Status`."""

@@ -22,9 +22,13 @@ from gridenv.core.pytree import pytree, static
 from gridenv.core.random import stream
 from gridenv.policy.codec import Codec
 from gridenv.sim.model import GridModel
-from gridenv.sim.state import Command, GridOutput, GridState, Status
+from gridenv.sim.state import GridOutput, GridState, Status
 from gridenv.sim.step import step as grid_step
+from gridenv.tasks.actuator import Actuator
+from gridenv.tasks.agents import Agent
 
+_CORRECTED = 1e-4
+"""Difference of a normalised action asked for and carried out that is flagged; below it is rounding."""
 Info = dict[str, Any]
 Action = ArrayLike | Sequence[Any]
 """Normalised actions [*batch, act]: an array, or nested lists of numbers."""
@@ -38,10 +42,17 @@ class EnvParams:
     starts: Int[Array, " episode"]
     """First scenario step of every episode that a reset can draw."""
     cost_weight_eur: Float[Array, " cost"]
-    """EUR charged in the penalised reward for one unit of each cost."""
+    """EUR charged in the penalised reward for one unit of each cost; the last is that of a failed power flow."""
     steps_per_episode: int = static()
     penalised: bool = static()
-    """Reward = economic - weights @ cost; else economic alone."""
+    """Reward = economic - weights @ cost; else economic less the last cost alone, as ending an episode by failing must
+    not save the costs of its rest."""
+
+    @property
+    def charged_eur(self) -> Float[Array, " cost"]:
+        """EUR that the reward charges for one unit of each cost."""
+        weights = self.cost_weight_eur
+        return weights if self.penalised else weights * (jnp.arange(weights.shape[0]) == weights.shape[0] - 1)
 
 
 @pytree
@@ -59,6 +70,8 @@ class Settlement(NamedTuple):
     economic_eur: Float[Array, "*batch"]
     cost: Float[Array, "*batch cost"]
     kpi: dict[str, Float[Array, "*batch"]]
+    unit_eur: Float[Array, "*batch unit"]
+    """What each unit earned by itself; the rest of the economic EUR belongs to no unit."""
 
 
 class Transition(NamedTuple):
@@ -79,12 +92,9 @@ class Task:
 
     id: str
     observation: ChannelSet
-    action: ChannelSet
+    actuator: Actuator
+    """What the entries of the action vector do."""
     cost_names: tuple[str, ...]
-    command: Callable[[GridModel, GridState, Array], Command]
-    """(model, state, action in physical units) -> command of the step."""
-    applied: Callable[[GridOutput], Array]
-    """Action in physical units that was carried out."""
     begin: Callable[[GridModel, Array], tuple[GridState, GridOutput]]
     """(model, first scenario step) -> state and measurements before the first action."""
     observe: Callable[[GridModel, GridState, GridOutput], Array]
@@ -93,6 +103,13 @@ class Task:
     """(model, state before the step, output) -> what it was worth."""
     bus_names: tuple[str, ...]
     """Order of `GridOutput.v_pu`."""
+    agents: tuple[Agent, ...]
+    """Agents of the multi-agent form."""
+
+    @property
+    def action(self) -> ChannelSet:
+        """Channels of the action vector."""
+        return self.actuator.channels
 
 
 class GridEnv:
@@ -132,6 +149,15 @@ class GridEnv:
     def action_bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Smallest and largest normalised action, float32 [n_action] each."""
         return self._action.encoded_low, self._action.encoded_high
+
+    def idle(self, params: EnvParams, state: EnvState) -> Float[Array, "*batch act"]:
+        """Normalised action that asks for nothing."""
+        return self.encode_action(self.task.actuator.idle(params.model, state.grid))
+
+    def encode_action(self, physical: Float[Array, "*batch act"]) -> Float[Array, "*batch act"]:
+        """Normalised action of one in physical units."""
+        encoded: Array = self._action.encode(physical)
+        return encoded
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
@@ -185,7 +211,8 @@ class GridEnv:
         Returns:
             observation, state, reward in EUR, terminated, truncated and info: `cost` (order of `cost_names`),
             `economic_eur`, `action_requested` (as given), `action_limited` (inside the bounds), `action_applied`
-            (what the devices delivered), `pf_residual`, `pf_converged`, `status` (bits of `sim.state.Status`), `kpi`.
+            (what the devices delivered), `pf_residual`, `pf_converged`, `status` (bits of `sim.state.Status`), `kpi`
+            (money line by line `eur.*`, energy line by line `kwh.*`, voltages and loadings), `unit_eur`.
         """
         del key
         t = self.advance(state, action, params)
@@ -198,28 +225,29 @@ class GridEnv:
         finite = jnp.all(jnp.isfinite(action), axis=-1)
         requested = jnp.where(jnp.isfinite(action), action, 0.0)
         limited = jnp.clip(requested, *self.action_bounds)
-        command = self.task.command(params.model, state.grid, self._action.decode(limited))
-        grid, output = grid_step(params.model, state.grid, command)
+        asked, actuator = self._action.decode(limited), self.task.actuator
+        grid, output = grid_step(params.model, state.grid, actuator.command(params.model, state.grid, asked))
+        applied = self.encode_action(actuator.applied(params.model, state.grid, output, asked))
         settlement = self.task.settle(params.model, state.grid, output)
         terminated = ~output.converged
         steps = state.steps + 1
         truncated = (steps >= params.steps_per_episode) & ~terminated
         next_state = EnvState(grid=grid, steps=jnp.where(terminated, params.steps_per_episode, steps))
-        reward = settlement.economic_eur
-        if params.penalised:
-            reward = reward - settlement.cost @ params.cost_weight_eur
-        corrected = jnp.any(limited != requested, axis=-1)
-        status = output.status | jnp.where(corrected, int(Status.ACTION_CORRECTED), 0)
+        reward = settlement.economic_eur - settlement.cost @ params.charged_eur
+        corrected = jnp.any(jnp.abs(applied - requested) > _CORRECTED, axis=-1)
+        status = jnp.where(output.converged, 0, int(Status.NOT_CONVERGED))
+        status |= jnp.where(corrected, int(Status.ACTION_CORRECTED), 0)
         info: Info = {
             "cost": settlement.cost,
             "economic_eur": settlement.economic_eur,
             "action_requested": action,
             "action_limited": limited,
-            "action_applied": self._action.encode(self.task.applied(output)),
+            "action_applied": applied,
             "pf_residual": output.residual_pu,
             "pf_converged": output.converged,
             "status": status | jnp.where(finite, 0, int(Status.ACTION_NOT_FINITE)),
             "kpi": settlement.kpi,
+            "unit_eur": settlement.unit_eur,
         }
         observation = self._observe(params, next_state, output)
         return Transition(observation, next_state, reward, terminated, truncated, info, output)

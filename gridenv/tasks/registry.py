@@ -23,7 +23,7 @@ class TaskEntry:
 
     config: str
     """Frozen pydantic model of the settings; its `split` names the days that episodes are drawn from."""
-    make: str
+    make: str = "gridenv.tasks.grid_task:make"
     """Function (settings, task id) -> (GridEnv, EnvParams)."""
     summary: str
     """One line for `gridenv list`."""
@@ -31,9 +31,44 @@ class TaskEntry:
 
 TASKS: Mapping[str, TaskEntry] = {
     "VoltVar-IEEE33-v0": TaskEntry(
-        config="gridenv.tasks.volt_var_config:VoltVarConfig",
-        make="gridenv.tasks.volt_var:make",
+        config="gridenv.tasks.volt_var:VoltVarConfig",
         summary="reactive power of six PV inverters holds the voltage band of the IEEE 33-bus feeder at least loss",
+    ),
+    "VoltVar-IEEE13-v0": TaskEntry(
+        config="gridenv.tasks.volt_var:VoltVarIEEE13Config",
+        summary="inverters, regulators and capacitors hold the band of the unbalanced IEEE 13-node feeder",
+    ),
+    "VoltVar-IEEE123-v0": TaskEntry(
+        config="gridenv.tasks.volt_var:VoltVarIEEE123Config",
+        summary="inverters, regulators and capacitors hold the band of the unbalanced IEEE 123-node feeder",
+    ),
+    "ActiveDER-CigreMV-v0": TaskEntry(
+        config="gridenv.tasks.active_der:ActiveDerConfig",
+        summary="plants of the CIGRE MV network are curtailed and set their reactive power within its limits",
+    ),
+    "Storage-IEEE33-v0": TaskEntry(
+        config="gridenv.tasks.storage:StorageConfig",
+        summary="four batteries trade on the day-ahead market within the limits of the IEEE 33-bus feeder",
+    ),
+    "V2G-SimBenchLV-v0": TaskEntry(
+        config="gridenv.tasks.low_voltage:V2GSimBenchConfig",
+        summary="a charging station and homes charge vehicles and feed back on a rural low-voltage feeder",
+    ),
+    "V2G-EuropeanLV-v0": TaskEntry(
+        config="gridenv.tasks.low_voltage:V2GEuropeanConfig",
+        summary="single-phase chargers of homes on the unbalanced IEEE European low-voltage feeder",
+    ),
+    "DemandResponse-SimBenchLV-v0": TaskEntry(
+        config="gridenv.tasks.low_voltage:DemandResponseConfigLV",
+        summary="heat pumps and a business answer demand-response events on a rural low-voltage feeder",
+    ),
+    "SmartHome-LV-v0": TaskEntry(
+        config="gridenv.tasks.low_voltage:SmartHomeConfig",
+        summary="one home with a roof, a battery, a vehicle, a heat pump and appliances under a retail tariff",
+    ),
+    "DistrictEMS-CigreMV-v0": TaskEntry(
+        config="gridenv.tasks.district:DistrictConfig",
+        summary="plants, batteries, vehicles, heat pumps and businesses of a district together",
     ),
 }
 

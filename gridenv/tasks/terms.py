@@ -6,6 +6,8 @@ from jaxtyping import Float
 
 from gridenv.core.units import KWH_PER_MWH
 
+UNBALANCE_LIMIT = 0.02
+"""Negative over positive sequence voltage. Source: EN 50160 clause 4.2.10, 95 % of 10-minute means within 2 %."""
 V_BAND_LOW_PU = 0.95
 V_BAND_HIGH_PU = 1.05
 """Band of the cost vector. Source: ANSI C84.1-2020 range A, +-5 % of nominal."""
@@ -35,3 +37,8 @@ def v_band_share(v_pu: Float[Array, "*batch bus"]) -> Float[Array, "*batch"]:
 def thermal_pu_h(loading: Float[Array, "*batch branch"], dt_h: float) -> Float[Array, "*batch"]:
     """Loading of lines or transformers above 1.0, summed over them, times the length of the step."""
     return jnp.sum(jnp.maximum(loading - 1.0, 0.0), axis=-1) * dt_h
+
+
+def unbalance_pu_h(unbalance: Float[Array, "*batch bus"], dt_h: float) -> Float[Array, "*batch"]:
+    """Voltage unbalance factor above 2 %, summed over buses with three phases, times the length of the step."""
+    return jnp.sum(jnp.maximum(unbalance - UNBALANCE_LIMIT, 0.0), axis=-1) * dt_h

@@ -42,8 +42,8 @@ def test_make_settings_reach_the_task(env):
     losses = []
     for made in (env, heavy):
         made.reset(options={"start_step": 0})
-        losses.append(made.step(action)[4]["kpi"]["loss_kwh"])
-    assert losses[1] > losses[0]
+        losses.append(made.step(action)[4]["kpi"]["kwh.loss"])
+    assert losses[1] < losses[0]
 
 
 def test_reset_day_and_start_step_choose_the_episode(env):
@@ -114,7 +114,10 @@ def test_step_info_holds_what_the_documentation_promises(env):
     kinds = {name: type(info[name]) for name in ("economic_eur", "pf_residual", "pf_converged", "status")}
     assert kinds == {"economic_eur": float, "pf_residual": float, "pf_converged": bool, "status": int}
     loading = {"line_loading_max", "transformer_loading_max"}
-    assert {"loss_kwh", "v_min_pu", "v_max_pu", "v_band_share", *loading} == set(info["kpi"])
+    money = {"eur.loss", "eur.inverter_curtailment"}
+    energy = {f"kwh.{name}" for name in ("source", "load", "loss", "inverter_available", "inverter_curtailed")}
+    assert {"v_min_pu", "v_max_pu", "v_band_share", *loading, *money, *energy} == set(info["kpi"])
+    assert info["unit_eur"].shape == (6,)
     assert all(isinstance(value, float) for value in info["kpi"].values())
     for name in ("action_requested", "action_limited", "action_applied"):
         assert info[name].shape == (6,)

@@ -160,7 +160,7 @@ def test_same_step_final_observation_reward_and_cost_belong_to_the_old_episode()
     assert info["_cost"].all()
     np.testing.assert_array_equal(info["cost"], same_info["cost"])
     np.testing.assert_array_equal(info["final_info"]["cost"], same_info["cost"])
-    np.testing.assert_array_equal(info["final_info"]["kpi"]["loss_kwh"], same_info["kpi"]["loss_kwh"])
+    np.testing.assert_array_equal(info["final_info"]["kpi"]["kwh.loss"], same_info["kpi"]["kwh.loss"])
     first, _ = made.reset(options={"start_step": info["start_step"]})
     np.testing.assert_array_equal(observation, first)
 
@@ -217,7 +217,7 @@ def test_wrapper_dict_info_to_list_gives_each_environment_its_own_info(env):
     infos = wrapped.step(NO_ACTION)[4]
     assert infos[2]["cost"].shape == (3,)
     assert infos[2]["cost_names"] == ("v_band", "thermal", "pf_fail")
-    assert set(infos[2]["kpi"]) >= {"loss_kwh", "v_min_pu"}
+    assert set(infos[2]["kpi"]) >= {"kwh.loss", "v_min_pu"}
 
 
 def test_wrappers_that_change_actions_and_rewards_run(env):

@@ -8,16 +8,16 @@ import pytest
 from jax import numpy as jnp
 from scipy.optimize import differential_evolution
 
+from agents import droop
 from agents.optimal_dispatch import OptimalDispatch
-from agents.rules import DoNothing, VoltVarDroop, equilibrium
-from gridenv.devices.volt_var_curve import VoltVarCurve, q_request_share
+from agents.rules import DoNothing, UnitRules
+from gridenv.devices import ieee1547
 from gridenv.exogenous.scenario import sample
 from gridenv.exogenous.splits import SPLIT_NAMES
-from gridenv.sim.state import Command
-from gridenv.sim.step import inject
+from gridenv.sim.step import inject, project
 from gridenv.tasks.env import EnvParams, GridEnv
 from gridenv.tasks.registry import make
-from gridenv.tasks.volt_var_config import VoltVarConfig
+from gridenv.tasks.volt_var import VoltVarConfig
 
 KW_PER_MW = 1000.0
 # A winter evening, a summer noon, a spring morning.
@@ -33,21 +33,27 @@ def test_volt_var_curve_has_the_corners_of_category_b() -> None:
     # IEEE 1547-2018 table 8, category B.
     v_pu = jnp.array([0.80, 0.92, 0.95, 0.98, 1.00, 1.02, 1.05, 1.08, 1.20])
     expected = [0.44, 0.44, 0.22, 0.0, 0.0, 0.0, -0.22, -0.44, -0.44]
-    np.testing.assert_allclose(q_request_share(VoltVarCurve(), v_pu), expected, atol=1e-6)
+    category = ieee1547.CATEGORIES["B"]
+    points = (jnp.array(category.volt_var_v_pu), jnp.array(category.volt_var_q_share))
+    np.testing.assert_allclose(ieee1547.volt_var_q_share(v_pu, *points), expected, atol=1e-6)
 
 
 def test_droop_is_in_equilibrium_with_the_power_flow_of_pandapower(task) -> None:
     env, params = task
     model, config = params.model, VoltVarConfig()
     _, state = env.reset_at(STEPS, params)
-    q_kvar, limit_kvar, settled = equilibrium(model, VoltVarCurve(), STEPS, state.grid.slot_voltage)
+    actuator, rating = env.task.actuator, np.asarray(model.groups[0].params.ratings.s_rated_kva)
+    idle = actuator.idle(model, state.grid)
+    action, settled = droop.follow_curves(actuator, model, state.grid, idle)
     assert np.all(settled)
+    feasible = project(model, state.grid, sample(model.scenario, STEPS), actuator.command(model, state.grid, action))
+    q_kvar, limit_kvar = feasible[0].q_kvar, jnp.minimum(feasible[0].q_max_kvar, 0.44 * rating)
     series = sample(model.scenario, STEPS)
     for i in range(len(STEPS)):
-        v_pu = _pandapower_voltages(config, model, series[i], np.asarray(q_kvar[i]))
-        asked = np.interp(v_pu, [0.92, 0.98, 1.02, 1.08], [0.44, 0.0, 0.0, -0.44]) * model.pv.s_rated_kva
+        v_pu = _pandapower_voltages(config, model, series[i], jax.tree.map(lambda x, i=i: x[i], feasible))
+        asked = np.interp(v_pu, [0.92, 0.98, 1.02, 1.08], [0.44, 0.0, 0.0, -0.44]) * rating
         expected = np.clip(asked, -limit_kvar[i], limit_kvar[i])
-        np.testing.assert_allclose(q_kvar[i], expected, atol=1e-3 * float(model.pv.s_rated_kva.max()))
+        np.testing.assert_allclose(q_kvar[i], expected, atol=1e-3 * rating.max())
     assert np.abs(q_kvar).max() > 100.0
 
 
@@ -55,7 +61,7 @@ def test_droop_is_in_equilibrium_with_the_power_flow_of_pandapower(task) -> None
 def test_droop_settles_in_every_step_of_every_split(split: str) -> None:
     env, params = make("VoltVar-IEEE33-v0", split=split)
     _, state = env.reset_at((params.starts[:, None] + jnp.arange(96)).reshape(-1), params)
-    settled = jax.jit(VoltVarDroop().settled)(params, state)
+    settled = jax.jit(UnitRules(env).settled)(params, state)
     assert settled.shape == state.steps.shape
     assert np.all(settled)
 
@@ -64,13 +70,13 @@ def test_droop_says_so_when_it_does_not_settle() -> None:
     # At 40 times the load there is no power flow, so no equilibrium either.
     env, params = make("VoltVar-IEEE33-v0", load_scale=40.0, max_iterations=50)
     _, state = env.reset_at(jnp.array([19 * 4]), params)
-    assert not np.any(VoltVarDroop().settled(params, state))
+    assert not np.any(UnitRules(env).settled(params, state))
 
 
-def _pandapower_voltages(config: VoltVarConfig, model, series, q_kvar) -> np.ndarray:
+def _pandapower_voltages(config: VoltVarConfig, model, series, feasible) -> np.ndarray:
     net = pn.case33bw()
     net.ext_grid.vm_pu = config.source_v_pu
-    injections = inject(model, series, Command(pv_q_kvar=jnp.asarray(q_kvar)))
+    injections = inject(model, series, feasible)
     p_mw, q_mvar = np.asarray(injections.p_kw) / KW_PER_MW, np.asarray(injections.q_kvar) / KW_PER_MW
     n_load = len(net.load)
     net.load.p_mw, net.load.q_mvar = -p_mw[:n_load], -q_mvar[:n_load]
@@ -86,7 +92,7 @@ def test_optimal_dispatch_is_not_beaten_by_a_global_optimiser(task) -> None:
     observation, state = env.reset_at(STEPS, params)
     action = OptimalDispatch(env).act(params, state, observation)
     reward = np.asarray(env.step(None, state, action, params)[2])
-    droop = VoltVarDroop().act(params, state, observation)
+    droop = UnitRules(env).act(params, state, observation)
     droop_reward = np.asarray(env.step(None, state, droop, params)[2])
     for i, start in enumerate(STEPS):
         best = _differential_evolution(env, params, start)
@@ -98,7 +104,7 @@ def test_optimal_dispatch_is_not_beaten_by_a_global_optimiser(task) -> None:
 def test_optimal_dispatch_scores_the_point_of_its_last_round(task) -> None:
     env, params = task
     observation, state = env.reset_at(STEPS[:1], params)
-    droop = VoltVarDroop().act(params, state, observation)
+    droop = UnitRules(env).act(params, state, observation)
     after_one = OptimalDispatch(env, rounds=1).act(params, state, observation)
     idle, curve, moved = (env.step(None, state, a, params)[2] for a in (jnp.zeros_like(droop), droop, after_one))
     assert float(moved[0]) > max(float(idle[0]), float(curve[0]))
@@ -151,7 +157,7 @@ def test_oracle_beats_droop_beats_nothing_on_every_split(split: str) -> None:
     observation, state = env.reset_at(steps, params)
     total = [
         float(jnp.sum(env.step(None, state, c.act(params, state, observation), params)[2]))
-        for c in (DoNothing(), VoltVarDroop(), OptimalDispatch(env, rounds=60))
+        for c in (DoNothing(env), UnitRules(env), OptimalDispatch(env, rounds=60))
     ]
     assert total[0] < total[1] < total[2] < 0.0
 
@@ -160,8 +166,8 @@ def test_task_is_sized_so_that_the_score_means_something() -> None:
     env, params = make("VoltVar-IEEE33-v0", split="test")
     steps = (params.starts[:, None] + jnp.arange(96)).reshape(-1)[::5]
     observation, state = env.reset_at(steps, params)
-    v_idle = env.advance(state, DoNothing().act(params, state, observation), params).output.v_pu
-    v_droop = env.advance(state, VoltVarDroop().act(params, state, observation), params).output.v_pu
+    v_idle = env.advance(state, DoNothing(env).act(params, state, observation), params).output.v_pu
+    v_droop = env.advance(state, UnitRules(env).act(params, state, observation), params).output.v_pu
     over, under = np.mean(v_idle > 1.05), np.mean(v_idle < 0.95)
     assert over + under >= 0.10
     assert over >= 0.01

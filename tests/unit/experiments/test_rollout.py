@@ -37,7 +37,7 @@ def test_results_agree_with_a_plain_loop_over_steps(task: tuple[GridEnv, EnvPara
             action = act(params, state, observation)
             observation, state, reward, terminated, _, info = env.step(None, state, action, params)
             assert not terminated
-            total, loss_kwh = total + float(reward), loss_kwh + float(info["kpi"]["loss_kwh"])
+            total, loss_kwh = total + float(reward), loss_kwh - float(info["kpi"]["kwh.loss"])
             cost += np.asarray(info["cost"])
         # float32 and another order of operations.
         assert results.return_eur[episode] == pytest.approx(total, rel=1e-4, abs=1e-3)
@@ -51,7 +51,7 @@ def test_an_episode_without_a_solution_ends_there_and_pays_once(task: tuple[Grid
     env, params = task
     loads = jax.tree.map(lambda x: x * 500 if x.dtype == jnp.float32 else x, params.model.loads)
     params = replace(params, model=replace(params.model, loads=loads))
-    results = run_episodes(env, params, DoNothing())
+    results = run_episodes(env, params, DoNothing(env))
     assert (results.cost_of(env.cost_names, "pf_fail") == 1.0).all()
     assert np.isnan(results.v_pu).all()
     weight = float(params.cost_weight_eur[env.cost_names.index("pf_fail")])
@@ -60,8 +60,8 @@ def test_an_episode_without_a_solution_ends_there_and_pays_once(task: tuple[Grid
 
 def test_the_return_is_penalised_even_if_the_agent_is_not(task: tuple[GridEnv, EnvParams]) -> None:
     env, params = task
-    plain = run_episodes(env, params, DoNothing())
-    economic = run_episodes(env, replace(params, penalised=False), DoNothing())
+    plain = run_episodes(env, params, DoNothing(env))
+    economic = run_episodes(env, replace(params, penalised=False), DoNothing(env))
     np.testing.assert_allclose(plain.return_eur, economic.return_eur)
     assert (plain.cost_of(env.cost_names, "v_band") > 0).any()
     assert (plain.return_eur < plain.economic_eur).any()

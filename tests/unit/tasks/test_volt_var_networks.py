@@ -7,10 +7,10 @@ import pytest
 
 from gridenv.core.errors import ConfigError
 from gridenv.network import BusTable, NetworkSpec, TransformerTable
-from gridenv.tasks import volt_var
+from gridenv.tasks import assembly, grid_task
 from gridenv.tasks.env import EnvParams, GridEnv, Transition
 from gridenv.tasks.registry import make
-from gridenv.tasks.volt_var_config import VoltVarConfig
+from gridenv.tasks.volt_var import VoltVarConfig
 from tests.unit.network.small_networks import floats, two_bus
 
 TASK = "VoltVar-IEEE33-v0"
@@ -28,8 +28,8 @@ def idle_step(env: GridEnv, params: EnvParams, start: int = NOON) -> Transition:
 
 
 def own_network(monkeypatch: pytest.MonkeyPatch, spec: NetworkSpec, **settings: object) -> tuple[GridEnv, EnvParams]:
-    monkeypatch.setattr(volt_var, "load_balanced", lambda name: spec)
-    return volt_var.make(VoltVarConfig(network=spec.name, inverters=plants("b"), **settings), TASK)
+    monkeypatch.setattr(assembly, "load_network", lambda name: spec)
+    return grid_task.make(VoltVarConfig(network=spec.name, inverters=plants("b"), **settings), TASK)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_network_with_generators_of_its_own_is_refused() -> None:
     named = ", ".join(f"sgen.{i}" for i in range(10))
     assert str(error.value) == (
         f"task: network 'cigre_mv_all' has generators or storage of its own: {named} and 5 more; allowed: loads only, "
-        "as the task has no series for others; use a network without own generators, and give plants as `inverters`"
+        "as the task has no series for others; set own_generators to 'off', and give plants as `inverters`"
     )
 
 

@@ -37,7 +37,7 @@ def test_empty_lists_are_refused(key: str, rest: str) -> None:
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-@pytest.mark.parametrize("key", ["source_v_pu", "load_scale", "s_over_p_dc", "q_max_over_s", "line_rating_a"])
+@pytest.mark.parametrize("key", ["source_v_pu", "load_scale", "grid_fee_eur_kwh", "line_rating_a"])
 def test_numbers_that_are_not_finite_are_refused(key: str, bad: float) -> None:
     assert refusal(**{key: bad}) == f"task '{TASK}': {key} = {bad}; must be a finite number"
 

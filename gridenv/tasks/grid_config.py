@@ -1,0 +1,128 @@
+"""Settings of a control task: network, loads, units, market, what is observed and what it costs."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from gridenv.tasks.demand_response import DemandResponseConfig
+from gridenv.tasks.units import (
+    appliances,
+    batteries,
+    curtailable_loads,
+    equipment,
+    ev_chargers,
+    heat_pumps,
+    inverters,
+)
+from gridenv.tasks.units.appliances import ApplianceConfig
+from gridenv.tasks.units.batteries import BatteryConfig
+from gridenv.tasks.units.curtailable_loads import CurtailableLoadConfig
+from gridenv.tasks.units.equipment import CapacitorConfig, TapChangerConfig
+from gridenv.tasks.units.ev_chargers import EvChargerConfig
+from gridenv.tasks.units.heat_pumps import HeatPumpConfig
+from gridenv.tasks.units.inverters import InverterConfig
+from gridenv.tasks.units.kind import UnitKind
+
+_Entries = TypeVar("_Entries", bound=tuple[Any, ...])
+
+
+def at_least_one(entries: _Entries) -> _Entries:
+    """Refuse an empty list."""
+    if not entries:
+        raise ValueError("must have at least one entry")
+    return entries
+
+
+Names = Annotated[tuple[str, ...], AfterValidator(at_least_one)]
+
+
+class CostWeights(BaseModel):
+    """EUR charged in the penalised reward for one unit of each cost."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    v_band: float = Field(default=500.0, ge=0.0)
+    """EUR per pu h of voltage outside the band, summed over nodes."""
+    thermal: float = Field(default=200.0, ge=0.0)
+    """EUR per pu h of overload, summed over lines and transformers."""
+    unbalance: float = Field(default=100.0, ge=0.0)
+    """EUR per pu h of voltage unbalance above 2 %, summed over buses with three phases."""
+    pf_fail: float = Field(default=100_000.0, ge=0.0)
+    """EUR once, when no power-flow solution exists and the episode ends; dearer than any whole day. Charged in the
+    economic reward as well: otherwise ending an episode by failing would save the costs of its rest."""
+
+
+class GridTaskConfig(BaseModel):
+    """Settings that all control tasks share. A task is a subclass with defaults of its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    network: str
+    """Name in the catalogue of networks."""
+    source_v_pu: PositiveFloat | None = None
+    """Voltage of the upstream grid, pu; default that of the network."""
+    load_scale: PositiveFloat = 1.0
+    """Factor on the network's own loads."""
+    load_profiles: Names = ("H0-A", "H0-B", "H0-C", "H0-G", "G0-A", "L2-A")
+    """SimBench load profiles, dealt to the loads in turn: homes, a business, a farm."""
+    line_rating_a: PositiveFloat = 400.0
+    """Rating of lines that have none of their own."""
+
+    own_generators: Literal["refuse", "off"] = "refuse"
+    """What becomes of generators and storage of the network's own, which have no series here."""
+
+    inverters: tuple[InverterConfig, ...] = ()
+    batteries: tuple[BatteryConfig, ...] = ()
+    ev_chargers: tuple[EvChargerConfig, ...] = ()
+    heat_pumps: tuple[HeatPumpConfig, ...] = ()
+    appliances: tuple[ApplianceConfig, ...] = ()
+    curtailable_loads: tuple[CurtailableLoadConfig, ...] = ()
+    tap_changers: tuple[TapChangerConfig, ...] = ()
+    capacitors: tuple[CapacitorConfig, ...] = ()
+    demand_response: DemandResponseConfig | None = None
+    """Programme that pays heat pumps and curtailable loads for drawing less."""
+
+    market: Literal["losses", "wholesale"] = "wholesale"
+    """`wholesale`: everything fed in or drawn is traded at the day-ahead price, and losses are bought. `losses`: only
+    these, for tasks that cannot change anything else."""
+    grid_fee_eur_kwh: NonNegativeFloat = 0.0
+    """Fees and taxes on what a bus draws net of its own generation; nothing is paid for what it feeds in."""
+    price_zone: str = "Netherlands"
+    observed_buses: Names | Literal["all"] = "all"
+    """Buses whose voltage is observed."""
+    forecast_steps: int = Field(default=0, ge=0, le=95)
+    """Steps of forecast of profiles and price in the observation; the last observation of an episode then reads no
+    further than the gap day after it."""
+    split: Literal["train", "validation", "test"] = "train"
+    """Days that `reset` draws from."""
+    steps_per_episode: PositiveInt = 96
+    reward: Literal["penalised", "economic"] = "penalised"
+    cost_weights: CostWeights = CostWeights()
+    dtype: Literal["float32", "float64"] = "float32"
+    tolerance_pu: PositiveFloat | None = None
+    """Estimated distance of the power flow from the solution, pu; default that of `PowerFlow` for the dtype."""
+    max_iterations: PositiveInt = 60
+    """Fixed-point iterations before the power flow turns to Newton's method; `pf_fail` means that neither found a
+    solution, not that none exists."""
+
+
+UNIT_KINDS: dict[str, UnitKind] = {
+    "inverters": inverters.KIND,
+    "batteries": batteries.KIND,
+    "ev_chargers": ev_chargers.KIND,
+    "heat_pumps": heat_pumps.KIND,
+    "appliances": appliances.KIND,
+    "curtailable_loads": curtailable_loads.KIND,
+    "tap_changers": equipment.TAP_CHANGERS,
+    "capacitors": equipment.CAPACITORS,
+}
+"""Kind of the units under each key of the settings. A new kind is a file in `units/`, a field above and a line here."""
+
+
+def kinds_of(config: GridTaskConfig) -> Iterator[tuple[UnitKind, tuple[Any, ...]]]:
+    """The kinds that a task has units of, and their settings."""
+    for key, kind in UNIT_KINDS.items():
+        configs = getattr(config, key)
+        if configs:
+            yield kind, configs

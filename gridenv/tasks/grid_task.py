@@ -1,0 +1,106 @@
+"""A control task from its settings: the assembled grid with its channels, rewards and costs."""
+
+import numpy as np
+from jax import Array
+from jax import numpy as jnp
+
+from gridenv.exogenous import episode_starts
+from gridenv.sim.model import GridModel
+from gridenv.sim.state import GridOutput, GridState
+from gridenv.sim.step import step as grid_step
+from gridenv.tasks.actuator import Actuator
+from gridenv.tasks.agents import agents_of
+from gridenv.tasks.assembly import Assembly, assemble
+from gridenv.tasks.env import EnvParams, GridEnv, Task
+from gridenv.tasks.grid_config import GridTaskConfig
+from gridenv.tasks.observation import observer
+from gridenv.tasks.settlement import PF_FAIL, THERMAL, UNBALANCE, V_BAND, Settler, Tariff
+
+
+def make(config: GridTaskConfig, task_id: str) -> tuple[GridEnv, EnvParams]:
+    """The functional environment and its parameters.
+
+    Raises:
+        ConfigError: for units and settings that do not fit the network; all problems at once.
+        DataError: for profiles and price zones that do not exist.
+        NetworkError: for a network that does not exist, and for units without a path to a source.
+    """
+    assembly = assemble(config)
+    with assembly.power_flow.precision():
+        task = _task(config, task_id, assembly)
+        weights = config.cost_weights.model_dump()
+        return GridEnv(task), EnvParams(
+            model=assembly.model,
+            starts=jnp.asarray(episode_starts(config.split, config.steps_per_episode)),
+            cost_weight_eur=jnp.array([weights.get(name, 0.0) for name in task.cost_names], config.dtype),
+            steps_per_episode=config.steps_per_episode,
+            penalised=config.reward == "penalised",
+        )
+
+
+def _task(config: GridTaskConfig, task_id: str, assembly: Assembly) -> Task:
+    observation, observe = observer(config, assembly)
+    actuator = Actuator(groups=assembly.groups)
+    settler = _settler(config, assembly)
+
+    def begin(model: GridModel, start: Array) -> tuple[GridState, GridOutput]:
+        """The grid in the first step as it stands before anything is commanded."""
+        t = jnp.asarray(start)
+        dtype = model.flow.dtype
+        state = GridState(
+            t=t,
+            slot_voltage=jnp.broadcast_to(model.flow.slot_no_load, (*t.shape, *model.flow.slot_no_load.shape)),
+            v_pu=jnp.ones((*t.shape, len(assembly.power_flow.node_names)), dtype),
+            devices=tuple(group.family.init(group.params, t) for group in model.groups),
+        )
+        idle = actuator.idle(model, state)
+        after, output = grid_step(model, state, actuator.command(model, state, idle))
+        return GridState(t=t, slot_voltage=after.slot_voltage, v_pu=after.v_pu, devices=state.devices), output
+
+    return Task(
+        id=task_id,
+        observation=observation,
+        actuator=actuator,
+        cost_names=settler.cost_names,
+        begin=begin,
+        observe=observe,
+        settle=settler,
+        bus_names=assembly.power_flow.node_names,
+        agents=agents_of(actuator, observation, _nodes_of_units(assembly)),
+    )
+
+
+def _nodes_of_units(assembly: Assembly) -> dict[str, tuple[str, ...]]:
+    """Names of the nodes at each unit; none for equipment of the network."""
+    names = assembly.power_flow.node_names
+    return {
+        unit: tuple(dict.fromkeys(names[n] for n in nodes)) if own.injects else ()
+        for own, group in zip(assembly.groups, assembly.model.groups, strict=True)
+        for unit, nodes in zip(own.names, np.asarray(group.node), strict=True)
+    }
+
+
+def _settler(config: GridTaskConfig, assembly: Assembly) -> Settler:
+    network = assembly.power_flow.network
+    costs: dict[str, list[tuple[int, int]]] = {}
+    for i, group in enumerate(assembly.groups):
+        for line, name in enumerate(group.kind.family.cost_lines):
+            costs.setdefault(name, []).append((i, line))
+    balance = [UNBALANCE] if assembly.model.three_phase_node.shape[0] else []
+    return Settler(
+        tariff=Tariff(is_market=config.market == "wholesale", grid_fee_eur_kwh=config.grid_fee_eur_kwh),
+        meter=_meter(assembly) if config.grid_fee_eur_kwh else None,
+        supplied=None if network.energised.all() else np.flatnonzero(network.energised),
+        programme=assembly.programme,
+        cost_names=(V_BAND, THERMAL, *balance, *costs, PF_FAIL),
+        device_costs=tuple(tuple(places) for places in costs.values()),
+    )
+
+
+def _meter(assembly: Assembly) -> np.ndarray:
+    """[injection, bus] 1 where an injection is behind a bus's meter; buses without injections left out."""
+    buses = assembly.spec.injections.bus
+    distinct = list(dict.fromkeys(buses))
+    meter = np.zeros((len(buses), len(distinct)), np.float32)
+    meter[np.arange(len(buses)), [distinct.index(bus) for bus in buses]] = 1.0
+    return meter

@@ -1,0 +1,120 @@
+"""What is observed: voltages, units, profiles and price with a forecast, time. Channels and values in one order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jax import Array
+from jax import numpy as jnp
+
+from gridenv.core.channels import Channel, ChannelSet
+from gridenv.core.errors import ConfigError, did_you_mean, raise_collected
+from gridenv.exogenous import CALENDAR_NAMES
+from gridenv.exogenous.scenario import PRICE_NAME, sample, sample_window
+from gridenv.sim.model import GridModel
+from gridenv.sim.state import GridOutput, GridState
+from gridenv.tasks.assembly import Assembly
+from gridenv.tasks.grid_config import GridTaskConfig
+from gridenv.tasks.units.kind import UnitKind
+
+_V_SENSOR_PU = (0.5, 1.5)
+_PRICE_RANGE_EUR_MWH = (-500.0, 1000.0)
+_PROFILE_RANGE = (-3.0, 3.0)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Observer:
+    """Values of the observation channels; places are known when the program is compiled."""
+
+    nodes: np.ndarray | None
+    """Nodes whose voltage is observed; None = all."""
+    kinds: tuple[UnitKind, ...]
+    """Kind of each group of units."""
+    outside: tuple[int, ...]
+    """Columns of the scenario that are observed with a forecast."""
+    present: tuple[int, ...]
+    """Columns of which only the present row is observed."""
+    forecast_steps: int
+
+    def __call__(self, model: GridModel, state: GridState, output: GridOutput) -> Array:
+        """Voltages and units after the step before; profiles, price and time of the step to decide on."""
+        scenario = model.scenario
+        series = sample(scenario, state.t)
+        parts = [output.v_pu if self.nodes is None else output.v_pu[..., self.nodes]]
+        inputs = model.inputs(state.t, series, output.v_pu)
+        groups = zip(self.kinds, model.groups, state.devices, output.feasible, inputs, strict=True)
+        for kind, group, device, done, seen in groups:
+            values = kind.observe(group.params, device, done, seen)
+            parts.append(values.reshape(*values.shape[:-2], -1))
+        window = sample_window(scenario, state.t, self.forecast_steps + 1)[..., np.array(self.outside)]
+        parts.append(window.reshape(*window.shape[:-2], -1))
+        parts.append(series[..., np.array(self.present)])
+        return jnp.concatenate(parts, axis=-1)
+
+
+def observer(config: GridTaskConfig, assembly: Assembly) -> tuple[ChannelSet, Observer]:
+    """Channels and values of a task's observation.
+
+    Raises:
+        ConfigError: for buses that the network has not.
+    """
+    scenario = assembly.model.scenario
+    nodes = _observed_nodes(config, assembly)
+    names = assembly.power_flow.node_names
+    every = len(nodes) == len(names)
+    channels = [_voltage_channel(names[n]) for n in nodes]
+    for group in assembly.groups:
+        for name, unit in zip(group.names, group.configs, strict=True):
+            channels += group.kind.channels(unit, name)
+    own = {c.channel.name: c.channel for c in assembly.columns}
+    outside = (*assembly.observed, PRICE_NAME)
+    for ahead in range(config.forecast_steps + 1):
+        suffix = f".ahead_{ahead}" if ahead else ""
+        channels += [_outside_channel(name, own, suffix) for name in outside]
+    channels += [Channel(name=n, unit="", low=-1.0, high=1.0, scale=1.0, source="calendar") for n in CALENDAR_NAMES]
+    channels += assembly.event_channels
+    present = (*CALENDAR_NAMES, *(c.name for c in assembly.event_channels))
+    return ChannelSet(tuple(channels)), Observer(
+        nodes=None if every else np.array(nodes),
+        kinds=tuple(group.kind for group in assembly.groups),
+        outside=tuple(scenario.column(name) for name in outside),
+        present=tuple(scenario.column(name) for name in present),
+        forecast_steps=config.forecast_steps,
+    )
+
+
+def _observed_nodes(config: GridTaskConfig, assembly: Assembly) -> list[int]:
+    names = assembly.power_flow.node_names
+    if config.observed_buses == "all":
+        return list(range(len(names)))
+    buses = assembly.spec.buses.id
+    raise_collected(
+        [
+            f"task: observed_buses names bus '{bus}', which the network has not{did_you_mean(bus, buses)}"
+            for bus in config.observed_buses
+            if bus not in buses
+        ],
+        ConfigError,
+    )
+    return [n for bus in config.observed_buses for n in _nodes_of(bus, names)]
+
+
+def _nodes_of(bus: str, names: Sequence[str]) -> list[int]:
+    return [i for i, name in enumerate(names) if name == bus or name.rpartition(".")[0] == bus]
+
+
+def _voltage_channel(node: str) -> Channel:
+    low, high = _V_SENSOR_PU
+    return Channel(name=f"bus.{node}.v_pu", unit="pu", low=low, high=high, offset=1.0, scale=0.05, source=f"bus.{node}")
+
+
+def _outside_channel(name: str, own: dict[str, Channel], suffix: str) -> Channel:
+    if name in own:
+        given = own[name]
+        return Channel(**{**given.__dict__, "name": given.name + suffix})
+    if name == PRICE_NAME:
+        low, high = _PRICE_RANGE_EUR_MWH
+        unit, offset, scale, source = "EUR/MWh", 50.0, 50.0, "day-ahead market"
+        return Channel(name=f"{name}{suffix}", unit=unit, low=low, high=high, offset=offset, scale=scale, source=source)
+    low, high = _PROFILE_RANGE
+    return Channel(name=f"profile.{name}{suffix}", unit="", low=low, high=high, offset=0.5, scale=0.5, source=name)

@@ -1,0 +1,184 @@
+"""The walk over the registry: what every task promises, whatever network and devices it has."""
+
+import json
+from functools import cache
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from jax import numpy as jnp
+
+from gridenv.core.errors import MissingExtraError
+from gridenv.sim.state import Status
+from tests.environments import TASK_IDS, action_stream, assert_all_finite, functional, single, vector
+
+N_ENV, N_STEP = 16, 640
+"""Together 10,240 steps of random, extreme and adversarial actions."""
+SAME = 1e-6
+every_task = pytest.mark.parametrize("task", TASK_IDS)
+
+
+def adversarial(env):
+    """Uniform, corner and idle actions; then the same beyond the bounds; then corners that flip in every step."""
+    actions = action_stream(env, N_ENV, N_STEP)
+    actions[N_STEP // 3 : N_STEP // 2] *= 1e6
+    low, high = env.action_bounds
+    actions[N_STEP // 2 : 2 * N_STEP // 3 : 2], actions[N_STEP // 2 + 1 : 2 * N_STEP // 3 : 2] = low, high
+    return actions
+
+
+@cache
+def walk(task):
+    """Everything that a long random walk returns, time first."""
+    env, params = functional(task)
+    _, state = env.reset_batch(jax.random.key(0), params, N_ENV)
+
+    @jax.jit
+    def run(state, actions, params):
+        def body(state, step):
+            key, action = step
+            observation, state, reward, terminated, truncated, info = env.step_batch(key, state, action, params)
+            return state, (observation, reward, terminated, truncated, info)
+
+        keys = jax.random.split(jax.random.key(1), N_STEP)
+        return jax.lax.scan(body, state, (keys, actions))
+
+    return jax.tree.map(np.asarray, run(state, adversarial(env), params))
+
+
+@every_task
+def test_random_extreme_and_adversarial_actions_never_give_nan_and_stay_in_the_spaces(task):
+    env, params = functional(task)
+    state, (observation, reward, terminated, truncated, info) = walk(task)
+    assert_all_finite((state, observation, reward, {k: v for k, v in info.items() if k != "status"}))
+    low, high = env.observation_bounds
+    assert np.all((observation >= low) & (observation <= high))
+    low, high = env.action_bounds
+    for name in ("action_limited", "action_applied"):
+        assert np.all((info[name] >= low - SAME) & (info[name] <= high + SAME)), name
+    ended = np.sum(terminated | truncated, axis=0)
+    assert np.all(ended >= N_STEP // params.steps_per_episode)
+
+
+@every_task
+def test_residual_is_small_wherever_the_power_flow_converged(task):
+    _, (_, _, terminated, _, info) = walk(task)
+    assert info["pf_residual"][info["pf_converged"]].max() < 1e-5
+    np.testing.assert_array_equal(terminated, ~info["pf_converged"])
+    np.testing.assert_array_equal(terminated, (info["status"] & Status.NOT_CONVERGED) != 0)
+
+
+@every_task
+def test_energy_closes_line_by_line(task):
+    _, (_, _, _, _, info) = walk(task)
+    lines = np.stack([v.astype(float) for name, v in info["kpi"].items() if name.startswith("kwh.")])
+    flow = np.abs(lines).sum(axis=0)
+    assert np.all(np.abs(lines.sum(axis=0)) <= 1e-4 * np.maximum(flow, 1e-3))
+
+
+@every_task
+def test_money_is_explained_line_by_line_and_the_reward_is_money_less_weighted_costs(task):
+    env, params = functional(task)
+    _, (_, reward, _, _, info) = walk(task)
+    lines = np.stack([v.astype(float) for name, v in info["kpi"].items() if name.startswith("eur.")])
+    np.testing.assert_allclose(lines.sum(axis=0), info["economic_eur"], rtol=1e-4, atol=1e-3)
+    charged = info["cost"].astype(float) @ np.asarray(params.charged_eur, float)
+    np.testing.assert_allclose(reward, info["economic_eur"] - charged, rtol=1e-4, atol=1e-2)
+    assert np.all(info["cost"] >= 0.0)
+    assert len(env.cost_names) == info["cost"].shape[-1]
+    assert env.cost_names[-1] == "pf_fail"
+
+
+@every_task
+def test_manifest_is_json_and_complete(task):
+    env, _ = functional(task)
+    manifest = json.loads(json.dumps(env.manifest))
+    assert len(manifest["observation"]) == env.n_observation
+    assert len(manifest["action"]) == env.n_action
+
+
+@every_task
+def test_functional_environment_can_be_mapped(task):
+    env, params = functional(task)
+    _, state = jax.eval_shape(lambda: env.reset_batch(jax.random.key(0), params, 3))
+    action = jax.ShapeDtypeStruct((3, env.n_action), jnp.float32)
+    mapped = jax.eval_shape(lambda s, a: jax.vmap(lambda s, a: env.step(None, s, a, params))(s, a), state, action)
+    batch = jax.eval_shape(lambda s, a: env.step(None, s, a, params), state, action)
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), mapped) == jax.tree.map(lambda x: (x.shape, x.dtype), batch)
+
+
+@every_task
+def test_gymnasium_checker_passes(task):
+    check_env(single(task).unwrapped, skip_render_check=True)
+
+
+@every_task
+def test_adapters_give_the_same_numbers_for_the_same_seed_and_actions(task):
+    env, alone, batch = functional(task)[0], single(task), vector(task, 2)
+    agents = _parallel(task)
+    actions = action_stream(env, 2, 6)
+    first, _ = alone.reset(seed=3)
+    many, _ = batch.reset(seed=[3, 8])
+    own, _ = agents.reset(seed=3)
+    np.testing.assert_allclose(many[0], first, atol=SAME)
+    for action in actions:
+        observation, reward, _, _, info = alone.step(action[0])
+        observations, rewards, _, _, infos = batch.step(action)
+        own, shared, _, _, _ = agents.step({a.name: action[0][a.actions] for a in env.task.agents})
+        np.testing.assert_allclose(observations[0], observation, atol=SAME)
+        np.testing.assert_allclose(rewards[0], reward, rtol=SAME, atol=SAME)
+        np.testing.assert_allclose(infos["cost"][0], info["cost"], rtol=SAME, atol=SAME)
+        for agent in env.task.agents:
+            np.testing.assert_allclose(own[agent.name], observation[agent.local], atol=SAME)
+            assert shared[agent.name] == pytest.approx(reward, rel=SAME, abs=SAME)
+    again, _ = alone.reset(seed=3)
+    np.testing.assert_array_equal(again, first)
+
+
+@every_task
+def test_own_rewards_of_all_agents_sum_to_the_shared_one(task):
+    env, alone, agents = functional(task)[0], single(task), _parallel(task, reward="own")
+    alone.reset(seed=1)
+    agents.reset(seed=1)
+    for action in action_stream(env, 1, 3)[:, 0]:
+        _, reward, _, _, _ = alone.step(action)
+        _, rewards, _, _, _ = agents.step({a.name: action[a.actions] for a in env.task.agents})
+        assert sum(rewards.values()) == pytest.approx(reward, rel=1e-5, abs=1e-3)
+
+
+@every_task
+def test_parallel_environment_passes_the_test_of_pettingzoo(task):
+    pytest.importorskip("pettingzoo", reason="needs the extra [marl]")
+    from pettingzoo.test import parallel_api_test
+
+    parallel_api_test(_parallel(task), num_cycles=20)
+
+
+@every_task
+def test_agents_share_out_all_actions_and_see_the_common_part(task):
+    env, _ = functional(task)
+    agents = env.task.agents
+    np.testing.assert_array_equal(np.sort(np.concatenate([a.actions for a in agents])), np.arange(env.n_action))
+    names = env.task.observation.names
+    for agent in agents:
+        seen = [names[i] for i in agent.local]
+        assert "price_eur_mwh" in seen
+        assert "time.day_sin" in seen
+        own = [n for n in names if any(n.startswith(f"{unit}.") for unit in agent.units)]
+        assert set(own) <= set(seen)
+
+
+@every_task
+def test_task_has_a_page_in_the_documentation(task):
+    pages = Path(__file__).parents[2] / "docs" / "tasks"
+    assert any(task in page.read_text(encoding="utf-8") for page in pages.glob("*.md"))
+
+
+def _parallel(task, **settings):
+    try:
+        from gridenv.adapters.parallel_env import GridParallelEnv
+    except MissingExtraError as error:
+        pytest.skip(str(error))
+    return GridParallelEnv(task, **settings)
