@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from jax import Array
 from jaxtyping import Bool, Float
 
-from agents import droop
+from agents import droop, regulators
 from gridenv.exogenous.scenario import sample
 from gridenv.tasks.env import EnvParams, EnvState, GridEnv
 from gridenv.tasks.outlook import look_ahead
@@ -28,8 +28,8 @@ class DoNothing:
 
 @dataclass(frozen=True)
 class UnitRules:
-    """The usual rule of every kind of unit: inverters follow the volt-var curve of IEEE 1547-2018 in equilibrium with
-    the grid, all others the rule of their kind; what has no rule is idle.
+    """The usual rule of every kind of unit: regulators and capacitor banks follow the network's own controls, inverters
+    the volt-var curve of IEEE 1547-2018 in equilibrium with the grid, all others the rule of their kind.
     """
 
     env: GridEnv
@@ -57,4 +57,6 @@ class UnitRules:
             rule = unit_group.kind.rule
             if rule is not None and parts[i].shape[-1]:
                 parts[i] = rule(group.params, grid.devices[i], inputs[i], outlook)
-        return droop.follow_curves(actuator, model, grid, actuator.joined(parts))
+        action = actuator.joined(parts)
+        action = regulators.follow_controls(actuator, self.env.task.power_flow, model, grid, action)
+        return droop.follow_curves(actuator, model, grid, action)

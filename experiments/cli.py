@@ -101,19 +101,66 @@ def train(
     typer.echo(f"next: gridenv report {folders}", err=True)
 
 
-@app.command(short_help="Score finished runs next to reference controllers.")
-def evaluate(runs: RunPaths, split: Split = None, against: Against = None) -> None:
-    """Score finished runs (or folders of runs) on every episode of a split, next to reference controllers."""
+@app.command(short_help="Score finished runs, or tasks, with reference controllers.")
+def evaluate(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN|TASK...", help="Folders of runs, or a folder that holds runs; or tasks.", show_default=False
+        ),
+    ],
+    split: Split = None,
+    against: Against = None,
+    markdown: Annotated[Path | None, typer.Option(help="Tasks: write the table here as well.")] = None,
+    folder: Annotated[Path, typer.Option("--out", help="Tasks: folder of the results.")] = Path("runs/tasks"),
+) -> None:
+    """Score finished runs (or folders of runs) on every episode of a split, next to reference controllers.
+
+    With task names in place of runs, the reference controllers alone (default: none,rule).
+    """
     _prepare_jax()
-    from experiments import console, tables
+    from experiments import console, tables, task_scores
     from experiments.results import evaluate_runs
     from gridenv.core.config import display_path
 
     names = None if against is None else [name.strip() for name in against.split(",") if name.strip()]
+    tasks = task_scores.task_ids(runs)
+    if tasks:
+        if len(tasks) < len(runs):
+            raise ConfigError("evaluate: tasks and runs together; allowed: one or the other; make two calls")
+        scores = task_scores.score_tasks(tasks, split or "test", names or task_scores.DEFAULT_CONTROLLERS)
+        console.OUTPUT.print(task_scores.table(scores))
+        if markdown is not None:
+            markdown.write_text(task_scores.markdown(scores), encoding="utf-8")
+        for file in task_scores.write(scores, folder):
+            console.say(f"written: {display_path(file)}")
+        return
     _, summary, file = evaluate_runs(runs, split, names)
     console.OUTPUT.print(tables.evaluation_table(summary))
     for warning in summary.warnings:
         console.say(f"warning: {warning}")
+    console.say(f"written: {display_path(file)}")
+
+
+@app.command(short_help="Draw an episode of a task as GIF or MP4.")
+def movie(
+    task: Annotated[str, typer.Argument(help="Task, such as Storage-IEEE33-v0.")],
+    out: Annotated[Path, typer.Argument(help="File that ends in .gif or .mp4.")],
+    controller: Annotated[str, typer.Option(help="Reference controller: rule, none, oracle.")] = "rule",
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    day: Annotated[
+        int | None, typer.Option(help="Day of the scenario year; the first of the split if left out.")
+    ] = None,
+    fps: Annotated[float, typer.Option(help="Pictures a second.")] = 8.0,
+) -> None:
+    """Run a reference controller for a day and draw the feeder in every step."""
+    _prepare_jax()
+    from experiments import console
+    from experiments.movie import film
+    from gridenv.core.config import display_path
+
+    with console.working(f"drawing a day of {task}"):
+        file = film(task, controller, split, day, out, fps)
     console.say(f"written: {display_path(file)}")
 
 

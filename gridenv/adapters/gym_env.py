@@ -1,6 +1,6 @@
 """A task as a `gymnasium.Env`."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import jax
@@ -17,6 +17,10 @@ from gridenv.adapters.program import MIN_ROWS, program
 from gridenv.core.errors import ConfigError
 from gridenv.tasks.env import EnvState, GridEnv
 
+if TYPE_CHECKING:
+    from gridenv.adapters.drawing import HumanWindow
+    from gridenv.adapters.rendering import Renderer
+
 Info = dict[str, Any]
 
 
@@ -26,18 +30,24 @@ class GymEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     A step is one compiled call. Infos are documented in docs/environments.md.
     """
 
+    metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 4}  # noqa: RUF012  (Gymnasium's own form)
+
     def __init__(self, task_id: str, *, render_mode: str | None = None, **config: Any) -> None:
         """Build the task; equal settings share one compiled program.
 
         Args:
             task_id: such as `VoltVar-IEEE33-v0`.
-            render_mode: None; there is nothing to draw.
+            render_mode: `rgb_array`: `render()` returns a picture; `human`: every step is shown in a window.
             config: settings that differ from the task's defaults, such as `split="test"`.
 
         Raises:
             ConfigError: for an unknown task, unknown settings and values that are not allowed; all problems at once.
         """
-        refuse_rendering(task_id, render_mode)
+        known = self.metadata["render_modes"]
+        if render_mode is not None and render_mode not in known:
+            raise ConfigError(
+                f"{task_id}: render_mode is '{render_mode}'; allowed: {', '.join(known)} or None; take one"
+            )
         self._program = program(task_id, config)
         self._episodes = Episodes.of(self._program.params)
         self._layout = self._program.layout_one()
@@ -45,7 +55,10 @@ class GymEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self._state: EnvState | None = None
         self._is_over = False
         self.observation_space, self.action_space = spaces(self.functional)
-        self.render_mode = None
+        self.render_mode = render_mode
+        self._scene: tuple[EnvState, np.ndarray | None] | None = None
+        self._renderer: Renderer | None = None
+        self._window: HumanWindow | None = None
 
     @property
     def functional(self) -> GridEnv:
@@ -93,6 +106,10 @@ class GymEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         start = self._episodes.draw(self.np_random) if chosen is None else int(chosen[0])
         self._state, observation = self._program.begin(np.full(MIN_ROWS, start, np.int32))
         self._is_over = False
+        if self.render_mode is not None:
+            self._scene = (self.state, None)
+            self._drawer().begin()
+            self._show()
         return np.array(np.asarray(observation)[0]), {START_STEP: start, "cost_names": self.cost_names}
 
     def step(self, action: ArrayLike) -> tuple[Float[np.ndarray, " obs"], float, bool, bool, Info]:
@@ -110,11 +127,49 @@ class GymEnv(gymnasium.Env[np.ndarray, np.ndarray]):
             raise ResetNeeded(f"{self.functional.id}: step after the end of the episode; call reset() first")
         assert self.action_space.shape is not None
         checked = checked_action(action, self.action_space.shape, self._action_names, self.functional.id)
+        if self.render_mode is not None:
+            self._scene = (self.state, checked)
         self._state, packed = self._program.step_one(state, checked)
         observation, reward, terminated, truncated, info = self._layout.unpack(packed)
         info["cost_names"] = self.cost_names
         self._is_over = terminated or truncated
+        if self._scene is not None:
+            self._drawer().record(int(self._scene[0].grid.t), reward, info["kpi"])
+            self._show()
         return observation, reward, terminated, truncated, info
+
+    def render(self) -> np.ndarray | None:
+        """The feeder after the last step as uint8 [height, width, 3]; in the mode `human` it is shown already.
+
+        Raises:
+            ResetNeeded: before the first reset.
+        """
+        self._begun()
+        if self.render_mode != "rgb_array" or self._scene is None:
+            return None
+        return self._drawer().frame(*self._scene)
+
+    def close(self) -> None:
+        """Close the window, where there is one."""
+        if self._window is not None:
+            self._window.close()
+            self._window = None
+
+    def _drawer(self) -> "Renderer":
+        if self._renderer is None:
+            from gridenv.adapters.rendering import Renderer
+
+            self._renderer = Renderer(self._program)
+        return self._renderer
+
+    def _show(self) -> None:
+        if self.render_mode != "human" or self._scene is None:
+            return
+        if self._window is None:
+            from gridenv.adapters.drawing import HumanWindow
+
+            self._window = HumanWindow(self.functional.id, float(self.metadata["render_fps"]))
+        self._window.show(self._drawer().frame(*self._scene))
 
     def _begun(self) -> EnvState:
         if self._state is None:
@@ -128,10 +183,12 @@ def spaces(env: GridEnv) -> tuple[Box, Box]:
 
 
 def refuse_rendering(task_id: str, render_mode: str | None) -> None:
-    """Say that there is nothing to draw.
+    """Say that a batch is not drawn.
 
     Raises:
         ConfigError: if a render mode is given.
     """
     if render_mode is not None:
-        raise ConfigError(f"{task_id}: render_mode is '{render_mode}'; allowed: None, nothing is drawn; leave it out")
+        raise ConfigError(
+            f"{task_id}: render_mode is '{render_mode}'; allowed: None, batches are not drawn; leave it out"
+        )

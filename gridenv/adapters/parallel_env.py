@@ -27,6 +27,8 @@ except ImportError as error:
 Info = dict[str, Any]
 _VIEWS = ("global", "local")
 _REWARDS = ("shared", "own")
+_IGNORED = ("options",)
+"""Key of a reset that PettingZoo's own test gives without meaning anything by it."""
 
 
 class GridParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):
@@ -109,7 +111,7 @@ class GridParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):
         """
         if seed is not None or self._generator is None:
             self._generator, _ = seeding.np_random(seed)
-        chosen = self._episodes.chosen(options)
+        chosen = self._episodes.chosen(options, also_known=_IGNORED)
         start = self._episodes.draw(self._generator) if chosen is None else int(chosen[0])
         self._state, observation = self._program.begin(np.full(MIN_ROWS, start, np.int32))
         self._observation = np.array(np.asarray(observation)[0])

@@ -116,7 +116,8 @@ def build_scenario(
         further: series by name, as many rows as the profiles.
 
     Returns:
-        Columns: the profiles, the further series, the price, then `time.day_sin`, `time.day_cos`, `time.year_sin`, `time.year_cos`.
+        Columns: the profiles, the further series, the price, then `time.day_sin`, `time.day_cos`, `time.year_sin`,
+        `time.year_cos`.
 
     Raises:
         DataError: for all unknown or repeated profiles, an unknown zone, or prices on another calendar.

@@ -167,7 +167,7 @@ class PowerFlow(NetworkNames):
             first = None if start is None else _seen_at_start(arrays, start.slot_current, equipment)
             settings = self._settings
             if controls:
-                found = solve_controlled(arrays, self._controls(arrays), p, q, first, equipment, **settings)
+                found = solve_controlled(arrays, self.controls_for(arrays), p, q, first, equipment, **settings)
                 v_pu, current, converged, iterations = _outcome(found.solution)
                 equipment, settled = found.equipment, found.settled
             else:
@@ -265,7 +265,8 @@ class PowerFlow(NetworkNames):
             "newton_only": self.method == "newton",
         }
 
-    def _controls(self, arrays: FlowArrays) -> Controls:
+    def controls_for(self, arrays: FlowArrays) -> Controls:
+        """Regulators and capacitor controls of a three-phase network, for arrays of `arrays_for`."""
         assert isinstance(self.spec, PhaseNetworkSpec)
         if arrays.one_end not in self._control_arrays:
             with jax.ensure_compile_time_eval():

@@ -21,6 +21,7 @@ from gridenv.core.errors import ActionError, ConfigError
 from gridenv.core.pytree import pytree, static
 from gridenv.core.random import stream
 from gridenv.policy.codec import Codec
+from gridenv.powerflow import PowerFlow
 from gridenv.sim.model import GridModel
 from gridenv.sim.state import GridOutput, GridState, Status
 from gridenv.sim.step import step as grid_step
@@ -105,6 +106,8 @@ class Task:
     """Order of `GridOutput.v_pu`."""
     agents: tuple[Agent, ...]
     """Agents of the multi-agent form."""
+    power_flow: PowerFlow
+    """The compiled network with the task's units; for drawing and for rules."""
 
     @property
     def action(self) -> ChannelSet:

@@ -86,6 +86,8 @@ class GridTaskConfig(BaseModel):
     market: Literal["losses", "wholesale"] = "wholesale"
     """`wholesale`: everything fed in or drawn is traded at the day-ahead price, and losses are bought. `losses`: only
     these, for tasks that cannot change anything else."""
+    settled_buses: Names | Literal["all"] = "all"
+    """Buses whose trade and fees count; with some of them only, network losses are not among the money."""
     grid_fee_eur_kwh: NonNegativeFloat = 0.0
     """Fees and taxes on what a bus draws net of its own generation; nothing is paid for what it feeds in."""
     price_zone: str = "Netherlands"

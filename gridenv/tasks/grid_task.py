@@ -4,6 +4,7 @@ import numpy as np
 from jax import Array
 from jax import numpy as jnp
 
+from gridenv.core.errors import ConfigError, did_you_mean, raise_collected
 from gridenv.exogenous import episode_starts
 from gridenv.sim.model import GridModel
 from gridenv.sim.state import GridOutput, GridState
@@ -66,6 +67,7 @@ def _task(config: GridTaskConfig, task_id: str, assembly: Assembly) -> Task:
         observe=observe,
         settle=settler,
         bus_names=assembly.power_flow.node_names,
+        power_flow=assembly.power_flow,
         agents=agents_of(actuator, observation, _nodes_of_units(assembly)),
     )
 
@@ -89,7 +91,8 @@ def _settler(config: GridTaskConfig, assembly: Assembly) -> Settler:
     balance = [UNBALANCE] if assembly.model.three_phase_node.shape[0] else []
     return Settler(
         tariff=Tariff(is_market=config.market == "wholesale", grid_fee_eur_kwh=config.grid_fee_eur_kwh),
-        meter=_meter(assembly) if config.grid_fee_eur_kwh else None,
+        meter=_meter(config, assembly) if config.grid_fee_eur_kwh else None,
+        settled=None if config.settled_buses == "all" else _is_settled(config, assembly).astype(np.float32),
         supplied=None if network.energised.all() else np.flatnonzero(network.energised),
         programme=assembly.programme,
         cost_names=(V_BAND, THERMAL, *balance, *costs, PF_FAIL),
@@ -97,10 +100,29 @@ def _settler(config: GridTaskConfig, assembly: Assembly) -> Settler:
     )
 
 
-def _meter(assembly: Assembly) -> np.ndarray:
+def _meter(config: GridTaskConfig, assembly: Assembly) -> np.ndarray:
     """[injection, bus] 1 where an injection is behind a bus's meter; buses without injections left out."""
-    buses = assembly.spec.injections.bus
-    distinct = list(dict.fromkeys(buses))
-    meter = np.zeros((len(buses), len(distinct)), np.float32)
-    meter[np.arange(len(buses)), [distinct.index(bus) for bus in buses]] = 1.0
-    return meter
+    buses = np.array(assembly.spec.injections.bus)
+    counted = _is_settled(config, assembly)
+    distinct = list(dict.fromkeys(buses[counted]))
+    return np.stack([(buses == bus) & counted for bus in distinct], axis=-1).astype(np.float32)
+
+
+def _is_settled(config: GridTaskConfig, assembly: Assembly) -> np.ndarray:
+    """[injection] whether its trade and fees count.
+
+    Raises:
+        ConfigError: for buses without injections.
+    """
+    buses = np.array(assembly.spec.injections.bus)
+    if config.settled_buses == "all":
+        return np.ones(len(buses), bool)
+    raise_collected(
+        [
+            f"task: settled_buses names bus '{bus}', where nothing is connected{did_you_mean(bus, set(buses))}"
+            for bus in config.settled_buses
+            if bus not in buses
+        ],
+        ConfigError,
+    )
+    return np.isin(buses, config.settled_buses)

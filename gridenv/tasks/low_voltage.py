@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import NonNegativeFloat, PositiveFloat
 
 from gridenv.tasks.demand_response import DemandResponseConfig
-from gridenv.tasks.grid_config import GridTaskConfig, Names
+from gridenv.tasks.grid_config import CostWeights, GridTaskConfig, Names
 from gridenv.tasks.units.appliances import ApplianceConfig
 from gridenv.tasks.units.batteries import BatteryConfig
 from gridenv.tasks.units.curtailable_loads import CurtailableLoadConfig
@@ -60,11 +60,13 @@ class V2GEuropeanConfig(GridTaskConfig):
     """Settings of V2G-EuropeanLV-v0: twelve single-phase chargers of homes on the unbalanced European feeder."""
 
     network: str = "european_lv"
-    source_v_pu: PositiveFloat | None = 1.0
+    source_v_pu: PositiveFloat | None = 1.02
     """Voltage of the substation, pu. Assumed: below that of the published case, 1.05, which leaves the band at light
     load."""
-    load_scale: PositiveFloat = 3.5
-    """As for VoltVar-IEEE33-v0."""
+    load_scale: PositiveFloat = 1.5
+    """Assumed: the published case is an evening peak already."""
+    cost_weights: CostWeights = CostWeights(v_band=20.0)
+    """Less than elsewhere: 2,724 nodes leave the band together."""
     load_profiles: Names = _HOUSEHOLDS
     observed_buses: Names | Literal["all"] = ("34", "225", "388", "563", "676", "817", "898")
     grid_fee_eur_kwh: NonNegativeFloat = _GRID_FEE_EUR_KWH
@@ -89,6 +91,8 @@ class SmartHomeConfig(_FeederConfig):
     """Settings of SmartHome-LV-v0: one home with a roof, a battery, a vehicle, a heat pump and two appliances."""
 
     observed_buses: Names | Literal["all"] = ("63",)
+    settled_buses: Names | Literal["all"] = ("63",)
+    """The home has its own bill."""
     inverters: tuple[InverterConfig, ...] = (
         InverterConfig(id="roof", bus="63", p_dc_kw=8.0, profile="PV3", control="p_q"),
         *(
@@ -97,7 +101,7 @@ class SmartHomeConfig(_FeederConfig):
         ),
     )
     batteries: tuple[BatteryConfig, ...] = (
-        BatteryConfig(id="home", bus="63", e_max_kwh=10.0, p_max_kw=5.0, replacement_eur_per_kwh=300.0),
+        BatteryConfig(id="home", bus="63", e_max_kwh=10.0, p_max_kw=5.0, replacement_eur_per_kwh=150.0),
     )
     ev_chargers: tuple[EvChargerConfig, ...] = (EvChargerConfig(id="home", bus="63", v2g_share=1.0),)
     heat_pumps: tuple[HeatPumpConfig, ...] = (HeatPumpConfig(id="home", bus="63"),)

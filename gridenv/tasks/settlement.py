@@ -34,6 +34,8 @@ class Settler:
     tariff: Tariff
     meter: np.ndarray | None
     """[injection, bus with injections] 1 where an injection belongs to a bus's meter; None without a fee."""
+    settled: np.ndarray | None
+    """[injection] 1 where trade counts; None = everywhere, and losses too."""
     supplied: np.ndarray | None
     """Nodes with a path to a source, whose voltages are judged; None = all."""
     cost_names: tuple[str, ...]
@@ -67,9 +69,13 @@ class Settler:
     def _money(self, model: GridModel, state: GridState, output: GridOutput) -> dict[str, Float[Array, "*batch"]]:
         """EUR of the step, positive = earned."""
         price = sample(model.scenario, state.t)[..., model.scenario.column(PRICE_NAME)]
-        eur = {"loss": -terms.loss_cost_eur(output.loss_kw, price, model.dt_h)}
-        if self.tariff.is_market:
+        eur = {}
+        if self.settled is None:
+            eur["loss"] = -terms.loss_cost_eur(output.loss_kw, price, model.dt_h)
             injected_kw = output.loss_kw - output.source_p_kw
+        else:
+            injected_kw = output.p_kw @ jnp.asarray(self.settled, output.p_kw.dtype)
+        if self.tariff.is_market:
             eur["trade"] = injected_kw * price * (model.dt_h / KWH_PER_MWH)
         if self.meter is not None:
             net_kw = output.p_kw @ jnp.asarray(self.meter, output.p_kw.dtype)

@@ -53,8 +53,8 @@ class VoltVarIEEE13Config(GridTaskConfig):
     """Settings of VoltVar-IEEE13-v0: inverters, three step regulators and two capacitor banks, three phases."""
 
     network: str = "ieee13"
-    load_scale: PositiveFloat = 3.5
-    """As for VoltVar-IEEE33-v0."""
+    load_scale: PositiveFloat = 2.0
+    """Less than for VoltVar-IEEE33-v0: few loads, each with a profile of its own, peak together more often."""
     line_rating_a: PositiveFloat = 600.0
     """Rating of lines that have none of their own. Assumed: about that of the feeder's overhead conductors."""
     inverters: Annotated[tuple[InverterConfig, ...], AfterValidator(at_least_one)] = tuple(
@@ -71,16 +71,16 @@ class VoltVarIEEE13Config(GridTaskConfig):
 _TAPS_IEEE123 = ("creg1a", "creg2a", "creg3a", "creg3c", "creg4a", "creg4b", "creg4c")
 _CAPACITORS_IEEE123 = ("c83", "c88a", "c90b", "c92c")
 _PLANTS_IEEE123 = (
-    ("47", "123", 500.0, "PV1"),
-    ("65", "123", 500.0, "PV3"),
-    ("76", "123", 500.0, "PV5"),
-    ("101", "123", 400.0, "PV6"),
-    ("108", "123", 300.0, "PV7"),
-    ("28", "1", 150.0, "PV8"),
-    ("63", "1", 150.0, "PV1"),
-    ("87", "2", 150.0, "PV3"),
-    ("95", "2", 150.0, "PV5"),
-    ("30", "3", 150.0, "PV6"),
+    ("47", "123", 250.0, "PV1"),
+    ("65", "123", 250.0, "PV3"),
+    ("76", "123", 250.0, "PV5"),
+    ("101", "123", 200.0, "PV6"),
+    ("108", "123", 150.0, "PV7"),
+    ("28", "1", 60.0, "PV8"),
+    ("63", "1", 60.0, "PV1"),
+    ("87", "2", 60.0, "PV3"),
+    ("95", "2", 60.0, "PV5"),
+    ("30", "3", 60.0, "PV6"),
 )
 
 
@@ -88,8 +88,8 @@ class VoltVarIEEE123Config(VoltVarIEEE13Config):
     """Settings of VoltVar-IEEE123-v0: ten inverters, seven step regulators and four capacitor banks, three phases."""
 
     network: str = "ieee123"
-    line_rating_a: PositiveFloat = 400.0
-    """Rating of lines that have none of their own. Assumed: as for VoltVar-IEEE33-v0."""
+    line_rating_a: PositiveFloat = 600.0
+    """Rating of lines that have none of their own. Assumed: as for VoltVar-IEEE13-v0."""
     inverters: Annotated[tuple[InverterConfig, ...], AfterValidator(at_least_one)] = tuple(
         InverterConfig(bus=bus, phases=phases, p_dc_kw=p_dc_kw, profile=profile)
         for bus, phases, p_dc_kw, profile in _PLANTS_IEEE123

@@ -45,7 +45,8 @@ def walk(task):
         keys = jax.random.split(jax.random.key(1), N_STEP)
         return jax.lax.scan(body, state, (keys, actions))
 
-    return jax.tree.map(np.asarray, run(state, adversarial(env), params))
+    state, history = run(state, adversarial(env), params)
+    return state, jax.tree.map(np.asarray, history)
 
 
 @every_task
@@ -102,11 +103,19 @@ def test_manifest_is_json_and_complete(task):
 @every_task
 def test_functional_environment_can_be_mapped(task):
     env, params = functional(task)
-    _, state = jax.eval_shape(lambda: env.reset_batch(jax.random.key(0), params, 3))
-    action = jax.ShapeDtypeStruct((3, env.n_action), jnp.float32)
-    mapped = jax.eval_shape(lambda s, a: jax.vmap(lambda s, a: env.step(None, s, a, params))(s, a), state, action)
-    batch = jax.eval_shape(lambda s, a: env.step(None, s, a, params), state, action)
-    assert jax.tree.map(lambda x: (x.shape, x.dtype), mapped) == jax.tree.map(lambda x: (x.shape, x.dtype), batch)
+
+    def shapes(step):
+        def results(action):
+            _, state = env.reset_batch(jax.random.key(0), params, 3)
+            return jax.tree.leaves(step(state, action))
+
+        leaves = jax.eval_shape(results, jax.ShapeDtypeStruct((3, env.n_action), jnp.float32))
+        return [(leaf.shape, leaf.dtype) for leaf in leaves]
+
+    def one(state, action):
+        return env.step(None, state, action, params)
+
+    assert shapes(jax.vmap(one)) == shapes(one)
 
 
 @every_task

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 
 from gridenv.core.channels import Channel
-from gridenv.core.units import KWH_PER_MWH
+from gridenv.core.units import HOURS_PER_DAY, KWH_PER_MWH
 from gridenv.devices import battery
 from gridenv.devices.battery import BatteryParams, BatteryRequest, BatteryState
 from gridenv.devices.family import Inputs
@@ -111,7 +111,8 @@ def _observe(params: BatteryParams, state: BatteryState, feasible: BatteryReques
 def _rule(params: BatteryParams, state: BatteryState, inputs: Inputs, outlook: Outlook) -> Array:
     """Charge in the cheapest quarter of the day's steps and discharge in the dearest, where the spread pays.
 
-    The spread pays where it covers the losses of the round trip and the wear of a cycle of the usable range.
+    The spread pays where it covers the losses of the round trip and the wear of a cycle of the usable range. Power is
+    such that the quarter of the day just suffices, which is easiest on the grid.
     """
     del inputs
     price = outlook.price_eur_mwh
@@ -121,7 +122,10 @@ def _rule(params: BatteryParams, state: BatteryState, inputs: Inputs, outlook: O
     wear_eur_kwh = params.cycle_eur * depth**params.depth_exponent / (depth * params.e_max_kwh)
     margin = wear_eur_kwh * KWH_PER_MWH
     pays = dear * params.eff_discharge > cheap / params.eff_charge + margin
-    p_kw = jnp.where(now <= cheap, -params.p_charge_max_kw, jnp.where(now >= dear, params.p_discharge_max_kw, 0.0))
+    gentle_kw = depth * params.e_max_kwh / (_EARLY * HOURS_PER_DAY)
+    charge_kw = jnp.minimum(gentle_kw / params.eff_charge, params.p_charge_max_kw)
+    discharge_kw = jnp.minimum(gentle_kw * params.eff_discharge, params.p_discharge_max_kw)
+    p_kw = jnp.where(now <= cheap, -charge_kw, jnp.where(now >= dear, discharge_kw, 0.0))
     p_kw = jnp.where(pays, p_kw, 0.0)
     return jnp.stack([p_kw, jnp.zeros_like(p_kw)], axis=-1)
 
@@ -136,5 +140,6 @@ KIND = UnitKind(
     channels=_channels,
     observe=_observe,
     rule=_rule,
+    level=lambda params, state: state.e_kwh / params.e_max_kwh,
     split=lambda config: config.control,
 )

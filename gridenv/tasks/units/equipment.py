@@ -65,8 +65,8 @@ def _controls(quantity: str) -> Any:
         channel = Channel(
             name=f"{name}.{quantity}",
             unit="",
-            low=config.low,
-            high=config.high,
+            low=float(config.low),
+            high=float(config.high),
             offset=config.low + half,
             scale=half,
             source=name,

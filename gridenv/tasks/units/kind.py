@@ -107,6 +107,8 @@ class UnitKind:
     """(params, state, feasible of the step before, inputs of the step to decide on) -> physical values."""
     rule: Callable[[Any, Any, Inputs, Outlook], Float[Array, "*batch unit control"]] | None = None
     """Action of the usual rule, as `idle`; None = idle, or a rule that needs the network (see `agents.rules`)."""
+    level: Callable[[Any, Any], Float[Array, "*batch unit"]] | None = None
+    """(params, state) -> how full each unit is, 0..1; for drawing."""
     profiles: Callable[[Sequence[Any]], Sequence[str]] = lambda configs: ()
     """Columns of the profile table that the units follow."""
     columns: Callable[[Sequence[Any]], Sequence[Column]] = lambda configs: ()
