@@ -33,7 +33,7 @@ def follow_controls(
         power_flow.controls_for(model.flow),
         injections.p_kw,
         injections.q_kvar,
-        grid.slot_voltage,
+        None,
         moved(model, feasible),
         tolerance_pu=model.tolerance_pu,
         max_iterations=model.max_iterations,

@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING, Any
 from gridenv.adapters.register import register_tasks
 
 if TYPE_CHECKING:
+    from gridenv.adapters.hybrid import HybridAction as HybridAction
+    from gridenv.adapters.parallel_env import parallel_env as parallel_env
+    from gridenv.adapters.rllib import rllib_env as rllib_env
+    from gridenv.adapters.sb3 import sb3_vec_env as sb3_vec_env
     from gridenv.network import NetworkSpec as NetworkSpec
     from gridenv.network import PhaseNetworkSpec as PhaseNetworkSpec
     from gridenv.network import from_opendss as from_opendss
@@ -32,12 +36,17 @@ _LAZY = {
     "list_networks": "gridenv.network:list_networks",
     "load_network": "gridenv.network:load_network",
     "make": "gridenv.tasks.registry:make",
+    "rllib_env": "gridenv.adapters.rllib:rllib_env",
+    "sb3_vec_env": "gridenv.adapters.sb3:sb3_vec_env",
+    "parallel_env": "gridenv.adapters.parallel_env:parallel_env",
+    "HybridAction": "gridenv.adapters.hybrid:HybridAction",
 }
 """Public names and where they come from."""
 
 __all__ = [
     "EnvParams",
     "GridEnv",
+    "HybridAction",
     "NetworkSpec",
     "PhaseNetworkSpec",
     "PowerFlow",
@@ -47,6 +56,9 @@ __all__ = [
     "list_networks",
     "load_network",
     "make",
+    "parallel_env",
+    "rllib_env",
+    "sb3_vec_env",
 ]
 
 try:

@@ -80,6 +80,7 @@ def env(
     steps: Annotated[
         int, typer.Option("--steps", help="Steps of every environment in one call; 96 contain one reset.")
     ] = DEFAULT_STEPS,
+    every: Annotated[bool, typer.Option("--all", help="All tasks, as without --case.")] = False,
     runs: Runs = DEFAULT_RUNS,
     seconds: Seconds = DEFAULT_SECONDS,
     json: Json = None,
@@ -87,6 +88,8 @@ def env(
     """Time environment steps with random actions; default 4096 environments, on all processors."""
     from experiments.bench import plan
 
+    if every and case:
+        raise ConfigError("bench env: --all and --case together; allowed: one of them; drop the other")
     made = plan.task_plan("env", case, batch, plan.ENVIRONMENT_BATCHES, threads, runs, seconds, json)
     steps = plan.checked_count("env", "--steps", steps)
     from experiments.bench.throughput import measure_environments

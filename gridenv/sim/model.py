@@ -52,6 +52,15 @@ class GridModel:
     """Power-flow tolerance, estimated distance of the voltages from the solution."""
     max_iterations: int = static()
 
+    @property
+    def has_equipment(self) -> bool:
+        """Whether groups move tap changers, capacitor banks or switches.
+
+        Then a power flow starts from the unloaded network: from the voltages of the step before, at other positions, it
+        would stop at voltages as exact but currents that are not (measured on IEEE-13: 5e-4 pu against 6e-6).
+        """
+        return any(group.family.moves is not None for group in self.groups)
+
     def inputs(
         self, t: Int[Array, "*batch"], series: Float[Array, "*batch series"], v_pu: Float[Array, "*batch node"]
     ) -> tuple[Inputs, ...]:

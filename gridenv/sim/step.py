@@ -41,7 +41,7 @@ def step(model: GridModel, state: GridState, command: Command) -> tuple[GridStat
     series = sample(model.scenario, state.t)
     feasible = project(model, state, series, command)
     equipment, injections = moved(model, feasible), inject(model, series, feasible)
-    solution = solve(model, injections, equipment, state.slot_voltage)
+    solution = solve(model, injections, equipment, None if model.has_equipment else state.slot_voltage)
     metered = meter(model, injections.p_kw, injections.q_kvar, equipment, solution)
     inputs = model.inputs(state.t, series, metered.v_pu)
     after = tuple(

@@ -69,7 +69,7 @@ class Actuator:
         zipped = zip(self.groups, model.groups, output.feasible, inputs, self.parts(asked), strict=True)
         return self.joined([g.kind.applied(m.params, f, i, a) for g, m, f, i, a in zipped])
 
-    def parts(self, action: Float[Array, "*batch act"]) -> list[Float[Array, "*batch unit control"]]:
+    def parts(self, action: Float[Array, "*batch act"]) -> list[Array]:
         """The action vector as an array for each group."""
         parts, first = [], 0
         for group, controls in zip(self.groups, self.controls, strict=True):
@@ -79,7 +79,7 @@ class Actuator:
             first = last
         return parts
 
-    def joined(self, parts: list[Float[Array, "*batch unit control"]]) -> Float[Array, "*batch act"]:
+    def joined(self, parts: list[Array]) -> Float[Array, "*batch act"]:
         """The inverse of `parts`; what units cannot be asked, behind their controls, is left out."""
         counts = [len(c) // len(g.configs) for g, c in zip(self.groups, self.controls, strict=True)]
         cut = [part[..., :n] for part, n in zip(parts, counts, strict=True)]

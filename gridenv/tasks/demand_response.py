@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import jax
 import numpy as np
@@ -103,7 +104,7 @@ def with_events(
 def usual_demand_kw(model: GridModel, groups: Sequence[UnitGroup], rows: tuple[int, ...]) -> np.ndarray:
     """Demand of the participants in every step of the year under their usual rules, consumption positive [time]."""
 
-    def one_step(states: list[Array], t: Array) -> tuple[list[Array], Array]:
+    def one_step(states: list[Any], t: Array) -> tuple[list[Any], Array]:
         demand_kw = jnp.zeros((), model.flow.dtype)
         after = []
         for row, state in zip(rows, states, strict=True):

@@ -3,7 +3,16 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
 
 from gridenv.tasks.demand_response import DemandResponseConfig
 from gridenv.tasks.units import (
@@ -96,6 +105,11 @@ class GridTaskConfig(BaseModel):
     forecast_steps: int = Field(default=0, ge=0, le=95)
     """Steps of forecast of profiles and price in the observation; the last observation of an episode then reads no
     further than the gap day after it."""
+    forecast_error: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Standard deviation of a forecast's error a day ahead, as a share of the value; nearer steps have less of it, as
+    the square root of the time ahead. 0 = perfect. Assumed: independent from step to step and series to series."""
+    forecast_seed: NonNegativeInt = 0
+    """Of the errors; the same step sees the same forecast whenever it is asked for."""
     split: Literal["train", "validation", "test"] = "train"
     """Days that `reset` draws from."""
     steps_per_episode: PositiveInt = 96

@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import jax
 import numpy as np
 from jax import Array
 from jax import numpy as jnp
+from jaxtyping import Float, Int
 
 from gridenv.core.channels import Channel, ChannelSet
 from gridenv.core.errors import ConfigError, did_you_mean, raise_collected
+from gridenv.core.random import stream
 from gridenv.exogenous import CALENDAR_NAMES
 from gridenv.exogenous.scenario import PRICE_NAME, sample, sample_window
 from gridenv.sim.model import GridModel
@@ -35,6 +38,9 @@ class Observer:
     present: tuple[int, ...]
     """Columns of which only the present row is observed."""
     forecast_steps: int
+    forecast_error: float
+    """Standard deviation of the error a day ahead, share of the value."""
+    forecast_seed: int
 
     def __call__(self, model: GridModel, state: GridState, output: GridOutput) -> Array:
         """Voltages and units after the step before; profiles, price and time of the step to decide on."""
@@ -47,9 +53,21 @@ class Observer:
             values = kind.observe(group.params, device, done, seen)
             parts.append(values.reshape(*values.shape[:-2], -1))
         window = sample_window(scenario, state.t, self.forecast_steps + 1)[..., np.array(self.outside)]
+        if self.forecast_error:
+            window = window * (1.0 + self._errors(state.t, scenario.steps_per_day, window.dtype))
         parts.append(window.reshape(*window.shape[:-2], -1))
         parts.append(series[..., np.array(self.present)])
         return jnp.concatenate(parts, axis=-1)
+
+    def _errors(
+        self, t: Int[Array, "*batch"], steps_per_day: int, dtype: np.dtype
+    ) -> Float[Array, "*batch horizon series"]:
+        """Relative errors of the forecasts made at steps t; the present step has none."""
+        shape = (self.forecast_steps + 1, len(self.outside))
+        growth = np.sqrt(np.arange(shape[0]) / steps_per_day)[:, None] * self.forecast_error
+        key = stream(jax.random.key(self.forecast_seed), "forecast_error")
+        drawn = jax.vmap(lambda step: jax.random.normal(jax.random.fold_in(key, step), shape, dtype))(t.reshape(-1))
+        return drawn.reshape(*t.shape, *shape) * jnp.asarray(growth, dtype)
 
 
 def observer(config: GridTaskConfig, assembly: Assembly) -> tuple[ChannelSet, Observer]:
@@ -80,6 +98,8 @@ def observer(config: GridTaskConfig, assembly: Assembly) -> tuple[ChannelSet, Ob
         outside=tuple(scenario.column(name) for name in outside),
         present=tuple(scenario.column(name) for name in present),
         forecast_steps=config.forecast_steps,
+        forecast_error=config.forecast_error,
+        forecast_seed=config.forecast_seed,
     )
 
 

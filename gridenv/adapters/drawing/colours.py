@@ -25,6 +25,7 @@ _KINDS = {
     "appliance": "#8c6d31",
     "capacitor": "#cc79a7",
     "regulator": "#6a3d9a",
+    "tap": "#6a3d9a",
 }
 """Source: M. Okabe, K. Ito, "Color universal design", 2008; the last and the brown one are darker ones beside them."""
 

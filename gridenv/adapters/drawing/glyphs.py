@@ -64,6 +64,14 @@ def _appliance() -> Glyph:
     return Glyph(stroke=Path.make_compound_path(_lines(case, [(-0.75, 0.5), (0.75, 0.5)]), _circle(0.42, y=-0.2)))
 
 
+def _arrow_down() -> Glyph:
+    return Glyph(fill=_area([(-0.7, 0.55), (0.7, 0.55), (0.0, -0.75)]))
+
+
+def _tapped() -> Glyph:
+    return Glyph(stroke=Path.make_compound_path(_circle(0.6), _lines(*_TAP)))
+
+
 _BOLT: Points = [(0.2, 0.9), (-0.5, -0.12), (-0.06, -0.12), (-0.2, -0.9), (0.5, 0.12), (0.06, 0.12)]
 _HOUSE: Points = [(-0.7, -0.8), (-0.7, 0.1), (-0.95, 0.1), (0.0, 0.9), (0.95, 0.1), (0.7, 0.1), (0.7, -0.8)]
 _TAP = [[(-0.85, -0.85), (0.85, 0.85)], [(0.35, 0.85), (0.85, 0.85), (0.85, 0.35)]]
@@ -86,9 +94,11 @@ def glyph(kind: str) -> Glyph:
         "heat_pump": _heat,
         "appliance": _appliance,
         "capacitor": lambda: Glyph(stroke=_lines(*_PLATES)),
-        "regulator": lambda: Glyph(stroke=Path.make_compound_path(_circle(0.6), _lines(*_TAP))),
+        "regulator": _tapped,
+        "tap": _tapped,
         "generator": _sine,
-        "load": lambda: Glyph(fill=_area([(-0.7, 0.55), (0.7, 0.55), (0.0, -0.75)])),
+        "load": _arrow_down,
+        "curtailable": _arrow_down,
         "home": lambda: Glyph(fill=_area(_HOUSE)),
     }
     return symbols.get(kind, lambda: Glyph(fill=_circle(0.4)))()

@@ -1,0 +1,92 @@
+"""Ray on this machine alone: it asks no cloud who it is, listens to nobody else, and is gone afterwards."""
+
+import os
+import secrets
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gridenv.core.cache import CACHE_VARIABLE, cache_dir
+from gridenv.core.errors import ConfigError, MissingExtraError
+
+BOOTSTRAP_FILE = "ray_bootstrap_config.yaml"
+_BOOTSTRAP = "provider: {type: local}\n"
+_OBJECT_STORE_BYTES = 100 * 1024**2
+
+
+@contextmanager
+def quiet_ray(home: Path, **options: Any) -> Iterator[Any]:
+    """A local Ray that runs inside of a `with`, without a word to the network.
+
+    Whenever Ray starts it asks the metadata services of three clouds whether it runs there, whatever its switches say.
+    It does not if a file in the home folder of its processes names the provider, so they get a home of their own.
+
+    Args:
+        home: folder that is the home of all Ray processes, and of this one inside of the `with`; made if missing.
+        options: of `ray.init`; by default two processors, 100 MiB of object store and no dashboard.
+
+    Yields:
+        What `ray.init` returns.
+
+    Raises:
+        ConfigError: if Ray already runs in this process.
+        MissingExtraError: if Ray is not installed.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise MissingExtraError(
+            "quiet_ray: package 'ray' is not installed; install it with pip install \"gridenv[ray]\""
+        ) from None
+    if ray.is_initialized():
+        raise ConfigError("quiet_ray: Ray already runs in this process; allowed: one at a time; call ray.shutdown()")
+    home = home.resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    (home / BOOTSTRAP_FILE).write_text(_BOOTSTRAP, encoding="utf-8")
+    # A process keeps the first token that it uses, so the token must not lie in a home that the next start has not.
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    settings = {"HOME": str(home), "RAY_USAGE_STATS_ENABLED": "0", CACHE_VARIABLE: str(cache_dir("networks").parent)}
+    defaults = {"num_cpus": 2, "object_store_memory": _OBJECT_STORE_BYTES, "include_dashboard": False}
+    with _environment(settings), _loopback_only():
+        try:
+            with warnings.catch_warnings():
+                # Ray starts programs by forks that become another program at once, which JAX cannot know.
+                warnings.filterwarnings("ignore", r".*os\.fork\(\) was called", RuntimeWarning)
+                # "local" starts a Ray of its own, also where RAY_ADDRESS names a cluster.
+                context = ray.init("local", **(defaults | options))
+            yield context
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _loopback_only() -> Iterator[None]:
+    """Let Ray call this node 127.0.0.1, as it does by itself on systems where it builds no clusters.
+
+    Otherwise it finds out which address faces the internet, and listens there.
+    """
+    from ray._private import ray_constants
+
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        with _environment({ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0"}):
+            yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+@contextmanager
+def _environment(settings: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
