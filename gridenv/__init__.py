@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, Any
 from gridenv.adapters.register import register_tasks
 
 if TYPE_CHECKING:
+    from gridenv.adapters.cost_wrapper import SafetyEnv as SafetyEnv
+    from gridenv.adapters.cost_wrapper import SafetyVectorEnv as SafetyVectorEnv
     from gridenv.adapters.hybrid import HybridAction as HybridAction
-    from gridenv.adapters.parallel_env import parallel_env as parallel_env
+    from gridenv.adapters.marl import parallel_env as parallel_env
+    from gridenv.adapters.ray_local import quiet_ray as quiet_ray
     from gridenv.adapters.rllib import rllib_env as rllib_env
+    from gridenv.adapters.rllib import rllib_multi_agent_env as rllib_multi_agent_env
     from gridenv.adapters.sb3 import sb3_vec_env as sb3_vec_env
     from gridenv.network import NetworkSpec as NetworkSpec
     from gridenv.network import PhaseNetworkSpec as PhaseNetworkSpec
@@ -36,9 +40,13 @@ _LAZY = {
     "list_networks": "gridenv.network:list_networks",
     "load_network": "gridenv.network:load_network",
     "make": "gridenv.tasks.registry:make",
+    "quiet_ray": "gridenv.adapters.ray_local:quiet_ray",
+    "rllib_multi_agent_env": "gridenv.adapters.rllib:rllib_multi_agent_env",
+    "SafetyEnv": "gridenv.adapters.cost_wrapper:SafetyEnv",
+    "SafetyVectorEnv": "gridenv.adapters.cost_wrapper:SafetyVectorEnv",
     "rllib_env": "gridenv.adapters.rllib:rllib_env",
     "sb3_vec_env": "gridenv.adapters.sb3:sb3_vec_env",
-    "parallel_env": "gridenv.adapters.parallel_env:parallel_env",
+    "parallel_env": "gridenv.adapters.marl:parallel_env",
     "HybridAction": "gridenv.adapters.hybrid:HybridAction",
 }
 """Public names and where they come from."""
@@ -50,6 +58,8 @@ __all__ = [
     "NetworkSpec",
     "PhaseNetworkSpec",
     "PowerFlow",
+    "SafetyEnv",
+    "SafetyVectorEnv",
     "__version__",
     "from_opendss",
     "from_pandapower",
@@ -57,7 +67,9 @@ __all__ = [
     "load_network",
     "make",
     "parallel_env",
+    "quiet_ray",
     "rllib_env",
+    "rllib_multi_agent_env",
     "sb3_vec_env",
 ]
 

@@ -197,12 +197,3 @@ class GridParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):
 
 def _part(space: Box, entries: np.ndarray) -> Box:
     return Box(space.low[entries], space.high[entries], dtype=np.float32)
-
-
-def parallel_env(task: str, **settings: Any) -> GridParallelEnv:
-    """A task for several agents, with the arguments of `GridParallelEnv`; `gridenv/` may stand in front of its id.
-
-    Raises:
-        ConfigError: as `GridParallelEnv`.
-    """
-    return GridParallelEnv(task, **settings)

@@ -74,7 +74,10 @@ class Renderer:
             step=step,
             n_step=params.steps_per_episode,
             dt_h=params.model.dt_h,
-            series={name: np.array(values) for name, values in self._series.items() if values},
+            series={
+                name: np.array(values, float).reshape(-1, 2) if name == _VOLTAGE else np.array(values, float)
+                for name, values in self._series.items()
+            },
             limits={_VOLTAGE: (V_BAND_LOW_PU, V_BAND_HIGH_PU)},
         )
         picture: Picture = self._canvas.draw(scene)

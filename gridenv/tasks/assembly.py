@@ -141,18 +141,14 @@ def _columns(groups: Sequence[UnitGroup]) -> list[Column]:
 
 def _device_group(config: GridTaskConfig, group: UnitGroup, power_flow: PowerFlow, scenario: Scenario) -> DeviceGroup:
     moves = group.kind.family.moves
-    names: tuple[str, ...] = ()
     default: tuple[float, ...] = ()
     position = None
     if moves is not None:
         every = list(getattr(power_flow, _EQUIPMENT[moves][0]))
         rows = [every.index(c.label) for c in group.configs]
-        names = tuple(c.label for c in group.configs)
         default = tuple(float(getattr(power_flow, _EQUIPMENT[moves][1])[r]) for r in rows)
         position = jnp.asarray(rows, "int32")
-    around = Surroundings(
-        names=group.names, scenario=scenario, dtype=config.dtype, element_names=names, element_default=default
-    )
+    around = Surroundings(names=group.names, scenario=scenario, dtype=config.dtype, element_default=default)
     return DeviceGroup(
         params=group.kind.parameters(group.configs, around),
         node=jnp.asarray(_unit_nodes(power_flow, group), "int32"),

@@ -70,10 +70,8 @@ class Surroundings:
     """Names of the units."""
     scenario: Scenario
     dtype: str
-    element_names: tuple[str, ...] = ()
-    """Equipment of the network that the units move, in its order; empty for units that inject power."""
     element_default: tuple[float, ...] = ()
-    """Positions as the network has them."""
+    """Positions of the equipment that the units move, as the network has them; empty for units that inject power."""
 
 
 @pytree

@@ -1,0 +1,92 @@
+import os
+import sys
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from gridenv.adapters.ray_local import BOOTSTRAP_FILE, quiet_ray
+from gridenv.core.cache import CACHE_VARIABLE, cache_dir
+from gridenv.core.errors import ConfigError, MissingExtraError
+
+REACHED = "Usage reporting is disabled."
+"""What Ray's head process logs when it has found out, or asked, where it runs."""
+
+
+def test_missing_package_is_an_error_that_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtraError, match=r"quiet_ray: package 'ray' is not installed.*\"gridenv\[ray\]"):
+        quiet_ray(tmp_path).__enter__()
+
+
+ray = pytest.importorskip("ray", reason="needs the extra gridenv[ray]")
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Addresses that were asked for through the proxy that all processes are told to use."""
+    urls = []
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_GET(self):
+            urls.append(self.path)
+            self.send_error(404)
+
+        do_CONNECT = do_PUT = do_GET  # noqa: N815
+
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+    Thread(target=server.serve_forever, daemon=True).start()
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
+    yield urls
+    server.shutdown()
+    server.server_close()
+
+
+def head_log(session_dir):
+    log = Path(session_dir, "logs", "dashboard.log")
+    return log.read_text() if log.exists() else ""
+
+
+@ray.remote
+def worker_environment():
+    return dict(os.environ)
+
+
+def test_quiet_ray_asks_nobody_listens_to_nobody_and_leaves_no_trace(tmp_path, asked):
+    before = {name: os.environ.get(name) for name in ("HOME", CACHE_VARIABLE, "RAY_USAGE_STATS_ENABLED")}
+    cache = cache_dir("networks").parent
+    home = tmp_path / "a" / "home"
+    with quiet_ray(home) as context:
+        deadline = time.monotonic() + 60.0
+        while REACHED not in head_log(context.address_info["session_dir"]):
+            assert time.monotonic() < deadline, "Ray's head process did not get that far"
+            time.sleep(0.2)
+        assert asked == []
+        assert [node["NodeManagerAddress"] for node in ray.nodes()] == ["127.0.0.1"]
+        seen = ray.get(worker_environment.remote())
+        assert seen["HOME"] == os.environ["HOME"] == str(home)
+        assert seen["RAY_USAGE_STATS_ENABLED"] == "0"
+        assert seen["RAY_AUTH_MODE"] == "token"
+        assert seen[CACHE_VARIABLE] == str(cache)
+        assert ray.cluster_resources()["CPU"] == 2
+        assert ray.cluster_resources()["object_store_memory"] < 2**27
+        with pytest.raises(ConfigError, match=r"quiet_ray: Ray already runs in this process; .* call ray.shutdown"):
+            quiet_ray(home).__enter__()
+    assert (home / BOOTSTRAP_FILE).exists()
+    assert not ray.is_initialized()
+    assert {name: os.environ.get(name) for name in before} == before
+
+
+def test_quiet_ray_starts_again_in_another_home_and_ends_after_an_error(tmp_path):
+    with pytest.raises(ValueError, match="a reason"), quiet_ray(tmp_path, num_cpus=1):
+        assert ray.cluster_resources()["CPU"] == 1
+        assert ray.get(worker_environment.remote())["HOME"] == str(tmp_path)
+        raise ValueError("a reason")
+    assert not ray.is_initialized()
