@@ -6,6 +6,8 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax import Array
+from jax import numpy as jnp
 
 from gridenv.adapters.drawing import Branches, Canvas, DeviceMark, FeederLayout, Scene, branch_loading, bus_voltages
 from gridenv.adapters.program import Program
@@ -102,12 +104,12 @@ class Renderer:
 
 
 def _output(env: GridEnv, state: EnvState, action: np.ndarray, params: EnvParams) -> tuple[GridOutput, Any]:
-    transition = _advance(env, state, action, params)
+    transition = _advance(env, state, jnp.asarray(action), params)
     return transition.output, transition.state.grid.devices
 
 
 @partial(jax.jit, static_argnames="env")
-def _advance(env: GridEnv, state: EnvState, action: np.ndarray, params: EnvParams) -> Any:
+def _advance(env: GridEnv, state: EnvState, action: Array, params: EnvParams) -> Any:
     return env.advance(state, action, params)
 
 

@@ -65,8 +65,10 @@ def test_every_agent_can_be_loaded(name: str) -> None:
         assert callable(resolve_name(LEARNERS[name].policy))
 
 
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("name", REFERENCES)
+# The oracle looks at one step at a time, so it is for tasks without memory.
+@pytest.mark.parametrize(
+    ("name", "task"), [("oracle", "VoltVar-IEEE33-v0"), *((n, t) for t in TASKS for n in REFERENCES if n != "oracle")]
+)
 def test_every_reference_controller_acts_inside_the_bounds_of_every_task(name: str, task: str) -> None:
     env, params = make(task)
     controller = make_reference(name, env)

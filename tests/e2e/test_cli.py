@@ -176,7 +176,15 @@ def test_a_checkpoint_of_another_configuration_is_refused(base: Path, trained: P
         (["train", "experiment=missing.yaml"], "experiment 'missing.yaml': no such file"),
         (["train", "experiment=voltvar_ieee33", "seed"], "override 'seed'"),
         (["train", "experiment=voltvar_ieee33", "task.network=ieee35"], "unknown network 'ieee35'"),
-        (["train", "experiment=voltvar_ieee33", "task.network=ieee34"], "network 'ieee34' has three unbalanced phases"),
+        (
+            [
+                "train",
+                "experiment=voltvar_ieee33",
+                "task.network=cigre_mv_all",
+                "task.inverters=[{bus: '3', p_dc_kw: 1.0, profile: PV1}]",
+            ],
+            "generators or storage of its own",
+        ),
         (["train", "--resume", "runs/none"], "run 'runs/none': no such folder"),
         (["train", "--resume", "runs/none", "seed=1"], "--resume takes the settings of the run"),
         (["evaluate", "runs/none"], "run 'runs/none': no such folder"),

@@ -32,7 +32,12 @@ class _Probe(GridEnv):
 
     def reset_batch(self, key: Any, params: EnvParams, num_envs: int):
         state = EnvState(
-            grid=GridState(t=jnp.zeros(num_envs, jnp.int32), slot_voltage=jnp.zeros((num_envs, 2))),
+            grid=GridState(
+                t=jnp.zeros(num_envs, jnp.int32),
+                slot_voltage=jnp.zeros((num_envs, 2)),
+                v_pu=jnp.zeros((num_envs, 0)),
+                devices=(),
+            ),
             steps=jnp.zeros(num_envs, jnp.int32),
         )
         return self._observation(state.steps), state
@@ -46,7 +51,10 @@ class _Probe(GridEnv):
         final = self._observation(steps)
         steps = jnp.where(done, 0, steps)
         state = EnvState(
-            grid=GridState(t=state.grid.t, slot_voltage=jnp.concatenate([fresh, 0 * fresh], -1)), steps=steps
+            grid=GridState(
+                t=state.grid.t, slot_voltage=jnp.concatenate([fresh, 0 * fresh], -1), v_pu=state.grid.v_pu, devices=()
+            ),
+            steps=steps,
         )
         observation = self._observation(steps).at[:, 1].set(fresh[:, 0])
         never = jnp.zeros_like(done)

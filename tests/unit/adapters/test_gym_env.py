@@ -23,12 +23,32 @@ def test_make_unknown_setting_is_an_error_that_names_it():
         single(TASK, load_scal=2.0)
 
 
-def test_make_render_mode_is_an_error_that_says_leave_it_out():
+def test_make_unknown_render_mode_is_an_error_that_names_those_there_are():
     with (
         pytest.warns(UserWarning, match="render_mode"),
-        pytest.raises(ConfigError, match="render_mode is 'human'; allowed: None"),
+        pytest.raises(ConfigError, match="render_mode is 'ansi'; allowed: rgb_array, human or None"),
     ):
-        single(TASK, render_mode="human")
+        single(TASK, render_mode="ansi")
+
+
+def test_render_gives_a_picture_that_changes_with_the_step():
+    env = single(TASK, render_mode="rgb_array", steps_per_episode=SHORT)
+    env.reset(seed=0)
+    first = env.render()
+    env.step(np.ones(6))
+    second = env.render()
+    assert first.shape == second.shape == (540, 960, 3)
+    assert first.dtype == np.uint8
+    assert np.mean(first != second) > 1e-3
+    np.testing.assert_array_equal(env.render(), second)
+
+
+def test_rendering_does_not_change_the_numbers(env):
+    drawn = single(TASK, render_mode="rgb_array", steps_per_episode=SHORT)
+    action = np.full(6, 0.3)
+    np.testing.assert_array_equal(drawn.reset(seed=4)[0], env.reset(seed=4)[0])
+    drawn.render()
+    np.testing.assert_array_equal(drawn.step(action)[0], env.step(action)[0])
 
 
 def test_make_equal_settings_share_one_program(env):

@@ -34,8 +34,8 @@ def test_volt_var_curve_has_the_corners_of_category_b() -> None:
     v_pu = jnp.array([0.80, 0.92, 0.95, 0.98, 1.00, 1.02, 1.05, 1.08, 1.20])
     expected = [0.44, 0.44, 0.22, 0.0, 0.0, 0.0, -0.22, -0.44, -0.44]
     category = ieee1547.CATEGORIES["B"]
-    points = (jnp.array(category.volt_var_v_pu), jnp.array(category.volt_var_q_share))
-    np.testing.assert_allclose(ieee1547.volt_var_q_share(v_pu, *points), expected, atol=1e-6)
+    points = (jnp.array([category.volt_var_v_pu]), jnp.array([category.volt_var_q_share]))
+    np.testing.assert_allclose(ieee1547.volt_var_q_share(v_pu[:, None], *points)[:, 0], expected, atol=1e-6)
 
 
 def test_droop_is_in_equilibrium_with_the_power_flow_of_pandapower(task) -> None:

@@ -398,7 +398,9 @@ def test_environment_command_measures_all_three_ways_in(tmp_path, cached_program
 
 @pytest.mark.parametrize("seeds", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_training_command_measures_seeds_side_by_side(tmp_path, cached_programs, seeds):
-    (row,), _ = rows_of(tmp_path, "train", "--batch", 4, "--updates", 1, "--seeds", seeds)
+    (row,), _ = rows_of(
+        tmp_path, "train", "--case", "VoltVar-IEEE33-v0", "--batch", 4, "--updates", 1, "--seeds", seeds
+    )
     assert set(row) >= DESIGN_KEYS | {"steps_per_s"}
     assert (row["engine"], row["batch"], row["seeds"]) == ("gridenv", 4, seeds)
     assert row["steps_per_s"] > 0
@@ -425,7 +427,7 @@ def test_peers_that_are_not_installed_or_fail_are_left_out_with_a_line(cached_pr
     ("arguments", "message"),
     [
         (["powerflow", "--case", "iee33"], "bench powerflow: unknown case 'iee33'; did you mean 'ieee33'?"),
-        (["powerflow", "--case", "simbench:"], "bench powerflow: unknown case 'simbench:'; known: "),
+        (["powerflow", "--case", "simbench:"], "bench powerflow: unknown case 'simbench:'; did you mean 'simbench"),
         (["powerflow", "--batch", "0"], "bench powerflow: --batch is '0'; allowed: whole numbers from 1; correct it"),
         (["env", "--batch", "many"], "bench env: --batch is 'many'; allowed: whole numbers from 1; correct it"),
         (["env", "--threads", "5000"], "bench env: --threads is '5000'; allowed: whole numbers from 1 to "),
