@@ -14,6 +14,7 @@ from gridenv.core.config import names_in, read_config
 from gridenv.exogenous.splits import SPLIT_NAMES
 from gridenv.tasks.registry import NAMESPACE, TASKS, make
 from gridenv.tasks.registry import config_class as task_config_class
+from tests.environments import QUICK
 
 
 def strict(model: type[BaseModel]) -> bool:
@@ -67,7 +68,7 @@ def test_every_agent_can_be_loaded(name: str) -> None:
 
 # The oracle looks at one step at a time, so it is for tasks without memory.
 @pytest.mark.parametrize(
-    ("name", "task"), [("oracle", "VoltVar-IEEE33-v0"), *((n, t) for t in TASKS for n in REFERENCES if n != "oracle")]
+    ("name", "task"), [("oracle", "VoltVar-IEEE33-v0"), *((n, t) for t in QUICK for n in REFERENCES if n != "oracle")]
 )
 def test_every_reference_controller_acts_inside_the_bounds_of_every_task(name: str, task: str) -> None:
     env, params = make(task)

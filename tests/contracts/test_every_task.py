@@ -12,12 +12,12 @@ from jax import numpy as jnp
 
 from gridenv.core.errors import MissingExtraError
 from gridenv.sim.state import Status
-from tests.environments import TASK_IDS, action_stream, assert_all_finite, functional, single, vector
+from tests.environments import EVERY_TASK, action_stream, assert_all_finite, functional, single, vector
 
 N_ENV, N_STEP = 16, 640
 """Together 10,240 steps of random, extreme and adversarial actions."""
 SAME = 1e-6
-every_task = pytest.mark.parametrize("task", TASK_IDS)
+every_task = pytest.mark.parametrize("task", EVERY_TASK)
 
 
 def adversarial(env):

@@ -9,6 +9,8 @@ from gridenv.adapters.sb3 import sb3_vec_env
 from tests.environments import TASK_IDS, action_stream, functional, vector
 
 SEED = 3
+ALWAYS = ("VoltVar-IEEE33-v0", "VoltVar-IEEE13-v0")
+"""A balanced task and one with three phases and discrete actions; the others are left to `make test-all`."""
 
 
 def through_sb3(task):
@@ -55,7 +57,7 @@ def through_safety(task):
 
 # The task varies slowest, so that each is built once.
 @pytest.mark.parametrize("through", [through_sb3, through_rllib, through_safety])
-@pytest.mark.parametrize("task", TASK_IDS)
+@pytest.mark.parametrize("task", [t if t in ALWAYS else pytest.param(t, marks=pytest.mark.slow) for t in TASK_IDS])
 def test_library_adapters_give_the_numbers_of_the_vector_env(task, through):
     native = vector(task, 2)
     expected, _ = native.reset(seed=SEED)

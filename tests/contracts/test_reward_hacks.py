@@ -56,7 +56,7 @@ def oscillate_equipment(env, rule, idle, step):
 
 HACKS = [
     ("ActiveDER-CigreMV-v0", curtail_everything),
-    ("DistrictEMS-CigreMV-v0", curtail_everything),
+    pytest.param("DistrictEMS-CigreMV-v0", curtail_everything, marks=pytest.mark.slow),
     ("V2G-SimBenchLV-v0", leave_vehicles_empty),
     ("V2G-SimBenchLV-v0", drain_vehicles),
     ("Storage-IEEE33-v0", drain_batteries_before_midnight),
