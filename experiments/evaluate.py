@@ -62,11 +62,11 @@ def evaluate(runs: Sequence[Run], split: str | None = None, against: Sequence[st
     config = runs[0].config
     split = config.run.evaluation.final_split if split is None else split
     against = config.run.evaluation.against if against is None else against
-    _check_choices(split, against)
+    check_choices(split, against)
     env, params = build_split(config, split)
     with console.working(f"running {config.agent_name} on the {split} days"):
         seeds = {run.seed: run_episodes(env, params, load_policy(run, env, params)) for run in runs}
-    references = reference_results(config, split, against, env, params)
+    references = reference_results(config.task, split, against, env, params)
     return Evaluation(runs=tuple(runs), split=split, env=env, params=params, seeds=seeds, references=references)
 
 
@@ -82,7 +82,12 @@ def load_policy(run: Run, env: GridEnv, params: EnvParams) -> Controller:
     return agent_registry.policy_of(run.config.agent_name, state)
 
 
-def _check_choices(split: str, against: Sequence[str]) -> None:
+def check_choices(split: str, against: Sequence[str]) -> None:
+    """Refuse splits and reference controllers that do not exist.
+
+    Raises:
+        ConfigError: for all of them at once.
+    """
     known = agent_registry.REFERENCES
     problems = [f"unknown reference controller '{n}'{did_you_mean(n, known)}" for n in against if n not in known]
     if split not in SPLIT_NAMES:

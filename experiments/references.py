@@ -15,10 +15,10 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from pydantic import BaseModel
 
 from agents import registry as agent_registry
 from experiments import console, provenance
-from experiments.config import ExperimentConfig
 from experiments.rollout import EpisodeResults, run_episodes
 from gridenv.core.cache import cache_dir
 from gridenv.tasks.env import EnvParams, GridEnv
@@ -35,29 +35,30 @@ _SOURCES = (
     "gridenv/powerflow/*.py",
     "gridenv/devices/*.py",
     "gridenv/sim/*.py",
-    "gridenv/tasks/*.py",
+    "gridenv/network/cases/*.yaml",
+    "gridenv/tasks/**/*.py",
 )
 _PACKAGES = ("jax", "jaxlib", "numpy", "optax")
 _DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 def reference_results(
-    config: ExperimentConfig, split: str, names: Sequence[str], env: GridEnv, params: EnvParams
+    task: BaseModel, split: str, names: Sequence[str], env: GridEnv, params: EnvParams
 ) -> dict[str, EpisodeResults]:
     """Results of reference controllers on all episodes of a split.
 
     Args:
-        config: experiment whose task it is.
+        task: settings of the task.
         split: days that `params` starts on.
         names: of `agents.registry.REFERENCES`.
         env: the task's environment.
         params: its parameters on these days.
     """
-    return {name: _cached(config, split, name, env, params) for name in names}
+    return {name: _cached(task, split, name, env, params) for name in names}
 
 
-def _cached(config: ExperimentConfig, split: str, name: str, env: GridEnv, params: EnvParams) -> EpisodeResults:
-    path = cache_dir("reference") / f"{name}-{split}-{_key(config, split, name)}.npz"
+def _cached(task: BaseModel, split: str, name: str, env: GridEnv, params: EnvParams) -> EpisodeResults:
+    path = cache_dir("reference") / f"{name}-{split}-{_key(env.id, task, split, name)}.npz"
     try:
         with np.load(path, allow_pickle=False) as archive:
             return EpisodeResults(**{f.name: archive[f.name] for f in fields(EpisodeResults)})
@@ -72,12 +73,12 @@ def _cached(config: ExperimentConfig, split: str, name: str, env: GridEnv, param
     return results
 
 
-def _key(config: ExperimentConfig, split: str, name: str) -> str:
+def _key(task_id: str, task: BaseModel, split: str, name: str) -> str:
     parts = {
         "controller": name,
         "split": split,
-        "task": config.task_id,
-        "settings": config.task.model_dump(mode="json", exclude={"split"}),
+        "task": task_id,
+        "settings": task.model_dump(mode="json", exclude={"split"}),
         "data": provenance.data_hash(),
         "sources": _source_hash(),
         "packages": {name: provenance.package_version(name) for name in _PACKAGES},

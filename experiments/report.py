@@ -67,7 +67,7 @@ def _learning(evaluation: Evaluation) -> str:
     split = config.run.evaluation.training_split
     steps = evaluation.params.steps_per_episode
     curves = [selection.curve_of(run, split, steps) for run in evaluation.runs]
-    references = reference_results(config, split, list(evaluation.references), *build_split(config, split))
+    references = reference_results(config.task, split, list(evaluation.references), *build_split(config, split))
     means = {name: float(r.return_eur.mean()) for name, r in references.items()}
     figure = plots.learning_curve(curves, means, evaluation.agent_name, split)
     each = ", one line a seed" if len(curves) > 1 else ""

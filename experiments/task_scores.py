@@ -8,12 +8,13 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from agents import registry as agent_registry
-from experiments import console
-from experiments.rollout import EpisodeResults, run_episodes
+from experiments.evaluate import check_choices
+from experiments.references import reference_results
+from experiments.rollout import EpisodeResults
 from experiments.run import write_json
 from experiments.statistics import mean_interval
-from gridenv.core.errors import ConfigError, did_you_mean, raise_collected
+from gridenv.core.config import validate
+from gridenv.core.layer import Layer
 from gridenv.tasks import registry
 
 DEFAULT_CONTROLLERS = ("none", "rule")
@@ -75,20 +76,15 @@ def score_tasks(tasks: Sequence[str], split: str, names: Sequence[str]) -> list[
         names: of `agents.registry.REFERENCES`.
 
     Raises:
-        ConfigError: for unknown controllers.
+        ConfigError: for an unknown split or unknown controllers.
     """
-    known = agent_registry.REFERENCES
-    raise_collected(
-        [f"unknown reference controller '{n}'{did_you_mean(n, known)}" for n in names if n not in known], ConfigError
-    )
+    check_choices(split, names)
     scores = []
     for name in tasks:
         task = registry.task_id(name)
-        env, params = registry.make(task, split=split)
-        results = {}
-        for controller in names:
-            with console.working(f"running '{controller}' on the {split} days of {task}"):
-                results[controller] = run_episodes(env, params, agent_registry.make_reference(controller, env))
+        settings = validate(registry.config_class(task), Layer({"split": split}), f"task '{task}'")
+        env, params = registry.build(task, settings)
+        results = reference_results(settings, split, names, env, params)
         scores.append(TaskScore(task=task, split=split, cost_names=env.cost_names, results=results))
     return scores
 

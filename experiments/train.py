@@ -60,7 +60,7 @@ class Trainer:
         evaluation = config.run.evaluation
         self._validation = build_split(config, evaluation.training_split)
         ends = [name for name in (RULE, ORACLE) if name in evaluation.against]
-        self._ends = reference_results(config, evaluation.training_split, ends, *self._validation)
+        self._ends = reference_results(config.task, evaluation.training_split, ends, *self._validation)
         self.total_updates: int = config.agent.total_updates  # type: ignore[attr-defined]
         self.steps_per_update: int = config.agent.steps_per_update  # type: ignore[attr-defined]
 

@@ -65,8 +65,9 @@ def powerflow(
     engines = plan.checked_engines(engine or ())
     tolerance = plan.checked_tolerance(tolerance)
     from experiments.bench.powerflow import measure
+    from experiments.bench.rows import kept_in
 
-    _give(measure(made, engines, tolerance), json)
+    _give(measure(made, engines, tolerance, kept_in(json)), json)
 
 
 @app.command()
@@ -92,9 +93,10 @@ def env(
         raise ConfigError("bench env: --all and --case together; allowed: one of them; drop the other")
     made = plan.task_plan("env", case, batch, plan.ENVIRONMENT_BATCHES, threads, runs, seconds, json)
     steps = plan.checked_count("env", "--steps", steps)
+    from experiments.bench.rows import kept_in
     from experiments.bench.throughput import measure_environments
 
-    _give(measure_environments(made, steps), json)
+    _give(measure_environments(made, steps, kept_in(json)), json)
 
 
 @app.command()
@@ -122,9 +124,10 @@ def train(
     made = plan.task_plan("train", case, batch, (), threads, runs, seconds, json)
     updates = plan.checked_count("train", "--updates", updates)
     n_seeds = plan.checked_numbers("train", "--seeds", seeds or ("1",))
+    from experiments.bench.rows import kept_in
     from experiments.bench.throughput import measure_training
 
-    _give(measure_training(made, updates, n_seeds), json)
+    _give(measure_training(made, updates, n_seeds, kept_in(json)), json)
 
 
 @app.command()

@@ -36,8 +36,8 @@ class Entry:
     samples: str = RANDOM
 
 
-def measure(plan: Plan, engines: Sequence[str], tolerance: float) -> list[Row]:
-    """Rows of all cases, batches, engines and thread counts.
+def measure(plan: Plan, engines: Sequence[str], tolerance: float, keep: rows.Keep) -> list[Row]:
+    """Rows of all cases, batches, engines and thread counts; `keep` is given all rows so far after each circuit.
 
     Raises:
         WorkerError: if our own solver failed.
@@ -62,6 +62,7 @@ def measure(plan: Plan, engines: Sequence[str], tolerance: float) -> list[Row]:
                 bar.note(f"left out: twin of {name}: {remark}")
             for case in cases:
                 result += measure_case(plan, case, installed, tolerance, bar)
+                keep(result)
     if not result:
         raise RunError("bench powerflow: nothing was measured, see the lines above; install what is missing")
     return result

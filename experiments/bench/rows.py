@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -101,6 +101,15 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = ",\n  ".join(json.dumps(row) for row in rows)
     path.write_text(f"[\n  {lines}\n]\n", encoding="utf-8")
+
+
+Keep = Callable[[Sequence[Row]], None]
+"""Takes all rows so far after each case, so that a benchmark that is cut off has not been for nothing."""
+
+
+def kept_in(path: Path | None) -> Keep:
+    """Writes rows to a file, or nothing without one."""
+    return (lambda rows: None) if path is None else (lambda rows: write_rows(path, rows))
 
 
 def read_rows(path: Path) -> list[Row]:

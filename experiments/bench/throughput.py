@@ -19,12 +19,13 @@ AGENT = "ppo"
 _DTYPE = "float32"
 
 
-def measure_environments(plan: Plan, steps: int) -> list[Row]:
+def measure_environments(plan: Plan, steps: int, keep: rows.Keep) -> list[Row]:
     """Rows of all tasks, batches and thread counts.
 
     Args:
         plan: what to measure.
         steps: steps of every environment in one call; an episode's length makes each call contain a reset.
+        keep: is given all rows so far after each task.
 
     Raises:
         WorkerError: if an environment failed.
@@ -47,16 +48,18 @@ def measure_environments(plan: Plan, steps: int) -> list[Row]:
                         result.append(
                             rows.rate_row(timing, **_about(plan, case, one, size), steps_per_call=steps, **_versions())
                         )
+            keep(result)
     return result
 
 
-def measure_training(plan: Plan, updates: int, seeds: Sequence[int]) -> list[Row]:
+def measure_training(plan: Plan, updates: int, seeds: Sequence[int], keep: rows.Keep) -> list[Row]:
     """Rows of all tasks, numbers of environments, numbers of seeds and thread counts.
 
     Args:
         plan: what to measure; its batches are numbers of environments, none = the agent's default.
         updates: updates in one call.
         seeds: numbers of seeds that train side by side.
+        keep: is given all rows so far after each task.
 
     Raises:
         WorkerError: if training failed.
@@ -79,6 +82,7 @@ def measure_training(plan: Plan, updates: int, seeds: Sequence[int]) -> list[Row
                                     timing, **about, agent=AGENT, seeds=n_seed, updates_per_call=updates, **_versions()
                                 )
                             )
+            keep(result)
     return result
 
 

@@ -94,7 +94,7 @@ def _weights(env: Any, cost: Cost, wrapper: str) -> Float[np.ndarray, " cost"]:
             f"{wrapper}: environment is a {type(env).__name__}; allowed: environments of gridenv, made with "
             "gymnasium.make or gymnasium.make_vec; wrap one of them"
         )
-    params = env._program.params
+    params = env.params
     if params.penalised:
         warnings.warn(
             f"{wrapper}: the reward of {env.functional.id} already has the weighted costs taken off; make it with "

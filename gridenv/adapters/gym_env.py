@@ -15,7 +15,7 @@ from gridenv.adapters.actions import checked_action
 from gridenv.adapters.episodes import START_STEP, Episodes
 from gridenv.adapters.program import MIN_ROWS, program
 from gridenv.core.errors import ConfigError
-from gridenv.tasks.env import EnvState, GridEnv
+from gridenv.tasks.env import EnvParams, EnvState, GridEnv
 
 if TYPE_CHECKING:
     from gridenv.adapters.drawing import HumanWindow
@@ -64,6 +64,11 @@ class GymEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     def functional(self) -> GridEnv:
         """The functional environment underneath, with its manifest."""
         return self._program.env
+
+    @property
+    def params(self) -> EnvParams:
+        """Parameters of the functional environment."""
+        return self._program.params
 
     @property
     def cost_names(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from gymnasium.spaces import Box, Dict, MultiDiscrete
 from jaxtyping import Float
 
 from gridenv.adapters.gym_env import GymEnv
-from gridenv.core.errors import ConfigError
+from gridenv.core.errors import ActionError, ConfigError
 
 CONTINUOUS, DISCRETE = "continuous", "discrete"
 
@@ -50,13 +50,13 @@ class HybridAction(gymnasium.ActionWrapper[np.ndarray, Any, np.ndarray]):
         """The flat form of an action.
 
         Raises:
-            ConfigError: for positions that do not exist.
+            ActionError: for positions that do not exist.
         """
         positions = np.asarray(action[DISCRETE] if self._is_mixed else action)
         wrong = np.flatnonzero((positions < 0) | (positions >= self._levels) | (positions != np.round(positions)))
         for i in wrong[:1]:
             name = np.array(self._names)[self._is_discrete][i]
-            raise ConfigError(
+            raise ActionError(
                 f"action '{name}' is position {positions[i]}; allowed: 0..{self._levels[i] - 1}, whole; choose "
                 "one of them"
             )

@@ -5,17 +5,15 @@ from typing import Any, Literal
 import numpy as np
 from gymnasium.error import ResetNeeded
 from gymnasium.spaces import Box
-from gymnasium.utils import seeding
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from gridenv.adapters.actions import checked_action
-from gridenv.adapters.episodes import START_STEP, Episodes
-from gridenv.adapters.gym_env import spaces
-from gridenv.adapters.program import MIN_ROWS, program
+from gridenv.adapters.episodes import START_STEP
+from gridenv.adapters.gym_env import GymEnv, spaces
 from gridenv.core.errors import ActionError, ConfigError, MissingExtraError, did_you_mean
 from gridenv.tasks.agents import Agent
-from gridenv.tasks.env import EnvState, GridEnv
+from gridenv.tasks.env import GridEnv
 
 try:
     from pettingzoo import ParallelEnv
@@ -55,7 +53,7 @@ class GridParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):
             reward: `shared`: everybody gets the reward of the single-agent form. `own`: what an agent's own units
                 earned, and an equal part of all that belongs to no unit of an agent (loads, losses, violations). The
                 own rewards of all agents sum to the shared one.
-            render_mode: None.
+            render_mode: as for `GymEnv`.
             config: settings that differ from the task's defaults, such as `split="test"`.
 
         Raises:
@@ -64,18 +62,14 @@ class GridParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):
         for name, value, known in (("observation", observation, _VIEWS), ("reward", reward, _REWARDS)):
             if value not in known:
                 raise ConfigError(f"{task_id}: {name} is '{value}'{did_you_mean(value, known)}")
-        self._program = program(task_id, config)
-        self._episodes = Episodes.of(self._program.params)
-        self._layout = self._program.layout_one()
+        self._env = GymEnv(task_id, render_mode=render_mode, **config)
         self._is_local, self._is_own = observation == "local", reward == "own"
         self._agents = {agent.name: agent for agent in self.functional.task.agents}
         self.possible_agents = list(self._agents)
         self.agents: list[str] = []
-        self.metadata = {"name": self.functional.id, "render_modes": []}
-        self.render_mode = None
-        self._state: EnvState | None = None
+        self.metadata = {"name": self.functional.id, **GymEnv.metadata}
+        self.render_mode = render_mode
         self._observation = np.zeros(self.functional.n_observation, np.float32)
-        self._generator: np.random.Generator | None = None
         seen, acted = spaces(self.functional)
         self.observation_spaces = {n: _part(seen, self._view(a)) for n, a in self._agents.items()}
         self.action_spaces = {n: _part(acted, a.actions) for n, a in self._agents.items()}
@@ -83,7 +77,7 @@ class GridParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):
     @property
     def functional(self) -> GridEnv:
         """The functional environment underneath, with its manifest."""
-        return self._program.env
+        return self._env.functional
 
     def observation_space(self, agent: str) -> Box:
         """Observation space of an agent; the same object at every call."""
@@ -109,14 +103,10 @@ class GridParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):
         Raises:
             ConfigError: for unknown options and for days and steps that are not allowed.
         """
-        if seed is not None or self._generator is None:
-            self._generator, _ = seeding.np_random(seed)
-        chosen = self._episodes.chosen(options, also_known=_IGNORED)
-        start = self._episodes.draw(self._generator) if chosen is None else int(chosen[0])
-        self._state, observation = self._program.begin(np.full(MIN_ROWS, start, np.int32))
-        self._observation = np.array(np.asarray(observation)[0])
+        chosen = {name: value for name, value in (options or {}).items() if name not in _IGNORED}
+        self._observation, info = self._env.reset(seed=seed, options=chosen)
         self.agents = list(self.possible_agents)
-        return self._observations(), {name: {START_STEP: start} for name in self.agents}
+        return self._observations(), {name: {START_STEP: info[START_STEP]} for name in self.agents}
 
     def step(
         self, actions: dict[str, ArrayLike]
@@ -134,16 +124,14 @@ class GridParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):
             ActionError: for a missing or unknown agent, an action of another shape, or with NaN or infinity.
             ResetNeeded: before the first reset and after the end of an episode.
         """
-        if self._state is None or not self.agents:
+        if not self.agents:
             raise ResetNeeded(f"{self.functional.id}: no episode is running; call reset() first")
-        self._state, packed = self._program.step_one(self._state, self._joined(actions))
-        observation, reward, terminated, truncated, info = self._layout.unpack(packed)
-        self._observation = observation
+        self._observation, reward, terminated, truncated, info = self._env.step(self._joined(actions))
         rewards = self._own_rewards(reward, info) if self._is_own else dict.fromkeys(self.agents, reward)
         infos = {
             name: {
                 "cost": info["cost"],
-                "cost_names": self.functional.cost_names,
+                "cost_names": info["cost_names"],
                 "action_applied": info["action_applied"][self._agents[name].actions],
                 "status": info["status"],
             }
@@ -160,11 +148,13 @@ class GridParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):
             self.agents = []
         return results
 
-    def render(self) -> None:
-        """Nothing is drawn."""
+    def render(self) -> np.ndarray | None:
+        """As `GymEnv.render`."""
+        return self._env.render()
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Close the window, where there is one."""
+        self._env.close()
 
     def _view(self, agent: Agent) -> np.ndarray:
         return agent.local if self._is_local else np.arange(self.functional.n_observation)

@@ -155,8 +155,7 @@ def _rows(values: Any) -> Any:
 
 
 def _checked_keys(envs: GridVectorEnv, keys: Sequence[str]) -> tuple[str, ...]:
-    layout = envs._layout
-    known = (*layout.structure.unflatten(layout.slots)[-1], "cost_names")
+    known = envs.info_names
     given = (keys,) if isinstance(keys, str) else tuple(keys)
     raise_collected(
         [f"sb3_vec_env: unknown info key '{key}'{did_you_mean(key, known)}" for key in given if key not in known],

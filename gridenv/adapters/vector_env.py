@@ -25,7 +25,7 @@ from gridenv.adapters.vector_options import (
     parse_reset_mask,
     parse_seeds,
 )
-from gridenv.tasks.env import EnvState, GridEnv
+from gridenv.tasks.env import EnvParams, EnvState, GridEnv
 
 Info = dict[str, Any]
 
@@ -82,6 +82,16 @@ class GridVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def functional(self) -> GridEnv:
         """The functional environment underneath, with its manifest."""
         return self._program.env
+
+    @property
+    def params(self) -> EnvParams:
+        """Parameters of the functional environment."""
+        return self._program.params
+
+    @property
+    def info_names(self) -> tuple[str, ...]:
+        """Keys of the infos of a step."""
+        return (*self._layout.structure.unflatten(self._layout.slots)[-1], "cost_names")
 
     @property
     def cost_names(self) -> tuple[str, ...]:

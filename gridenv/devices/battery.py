@@ -3,20 +3,18 @@
 Equations are numbered as in `docs/devices/battery.md`.
 """
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from jax import Array
 from jax import numpy as jnp
-from jax.typing import ArrayLike
 from jaxtyping import Float, Int
 
 from gridenv.core.errors import ConfigError, raise_collected
 from gridenv.core.pytree import pytree
 from gridenv.core.units import HOURS_PER_DAY
 from gridenv.devices.family import Family, Inputs, Ledger
+from gridenv.devices.unit_columns import Allowed, PerUnit, unit_columns
 
 _DAYS_PER_YEAR = 365.25
 _SOC_OF_CALENDAR_LIFE = 0.5
@@ -25,8 +23,6 @@ _SMALL = 1e-2
 """Below it sinh(x) / x is a series whose next term, x^6 / 5040, is beyond float64."""
 
 Unit = Float[Array, "*batch unit"]
-PerUnit = float | Sequence[float] | np.ndarray
-"""One number for all units or one for each."""
 
 
 @pytree
@@ -88,50 +84,6 @@ class BatteryRequest:
     p_kw: Float[Array, "*batch unit"]
     """Positive = discharging."""
     q_kvar: Float[Array, "*batch unit"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Allowed:
-    """Values that a parameter may take, and what to do about others."""
-
-    low: ArrayLike = 0.0
-    high: ArrayLike = np.inf
-    is_low_excluded: bool = False
-    is_infinity_allowed: bool = False
-    advice: str = "correct it"
-
-    def problems(self, names: Sequence[str], field: str, column: np.ndarray) -> list[str]:
-        """A message for every unit with a value outside."""
-        low, high = (np.broadcast_to(np.asarray(bound, float), len(names)) for bound in (self.low, self.high))
-        is_right = (column > low if self.is_low_excluded else column >= low) & (column <= high)
-        is_right &= np.isfinite(column) | self.is_infinity_allowed
-        sign = ">" if self.is_low_excluded else ">="
-        return [
-            f"{names[i]}: {field} is {column[i]:g}; allowed: {sign} {low[i]:g}"
-            + (f" and <= {high[i]:g}" if np.isfinite(high[i]) else "")
-            + f"; {self.advice}"
-            for i in np.flatnonzero(~is_right).tolist()
-        ]
-
-
-def unit_columns(
-    names: Sequence[str], values: dict[str, PerUnit], allowed: dict[str, Allowed]
-) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Each parameter with a value for each unit, and what is wrong with names and values."""
-    count = Counter(names)
-    problems = [
-        f"{n}: name is that of {count[n]} units; allowed: one; rename the others" for n in count if count[n] > 1
-    ]
-    columns = {}
-    for field, value in values.items():
-        array = np.asarray(value, float)
-        if array.shape not in ((), (len(names),)):
-            allowed_text = f"one number or {len(names)}, one a unit"
-            problems.append(f"{', '.join(names)}: {field} has shape {array.shape}; allowed: {allowed_text}; correct it")
-            continue
-        columns[field] = np.broadcast_to(array, len(names))
-        problems += allowed[field].problems(names, field, columns[field])
-    return columns, problems
 
 
 _POSITIVE = Allowed(is_low_excluded=True)

@@ -11,8 +11,9 @@ from jaxtyping import Array, Float, Int
 
 from gridenv.core.errors import ConfigError, raise_collected
 from gridenv.core.pytree import pytree
-from gridenv.devices.battery import Allowed, PerUnit, circle_room, unit_columns
+from gridenv.devices.battery import circle_room
 from gridenv.devices.family import Family, Inputs, Ledger
+from gridenv.devices.unit_columns import Allowed, PerUnit, unit_columns
 
 _FUEL_L_PER_KWH = 0.246
 _FUEL_IDLE_L_PER_KWH = 0.08415

@@ -243,7 +243,9 @@ def _terminals(flow: FlowArrays, slot_current: Array, quantity: Any, nodes: Arra
     v = bus_voltage(flow, slot_current)
     filled = jnp.concatenate([v, jnp.zeros((*v.shape[:-1], 1), v.dtype)], axis=-1)
     current = _complex(_evaluate(flow, quantity, slot_current))
-    return filled[..., nodes], current.reshape(*current.shape[:-1], nodes.shape[0], -1)
+    n_element, n_terminal = nodes.shape
+    width = current.shape[-1] // n_element if n_element else n_terminal
+    return filled[..., nodes], current.reshape(*current.shape[:-1], n_element, width)
 
 
 def _entering(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -> Complex[Array, "*batch"]:

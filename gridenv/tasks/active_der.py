@@ -22,7 +22,7 @@ PLANTS_CIGRE_MV: tuple[tuple[str, Literal["pv", "wind"], float, str], ...] = (
     ("11", "pv", 1800.0, "PV3"),
 )
 """Bus, technology, rated kW and profile. The buses are those of the benchmark with generators (CIGRE TF C6.04.02); the
-ratings are some sixty times its own, so that the lines are overloaded on sunny days. Assumed: a grid at its limit."""
+ratings of PV are some sixty times its own, so that lines are overloaded on sunny days. Assumed: a grid at its limit."""
 
 
 class ActiveDerConfig(GridTaskConfig):

@@ -9,6 +9,7 @@ from jax import numpy as jnp
 
 from gridenv.core.channels import Channel
 from gridenv.core.errors import ConfigError, did_you_mean, raise_collected
+from gridenv.core.units import SQRT3
 from gridenv.devices import load
 from gridenv.exogenous.scenario import Scenario, build_scenario
 from gridenv.network import NetworkSpec, PhaseNetworkSpec, load_network
@@ -28,7 +29,6 @@ from gridenv.tasks.grid_config import GridTaskConfig, kinds_of
 from gridenv.tasks.units.kind import Column, Surroundings, UnitGroup
 
 Spec = NetworkSpec | PhaseNetworkSpec
-BASELINE_NAME = "dr.baseline_kw"
 _SHOWN = 10
 """Elements that an error message lists."""
 _EQUIPMENT = {
@@ -46,8 +46,6 @@ class Assembly:
     power_flow: PowerFlow
     groups: tuple[UnitGroup, ...]
     """In the order of `model.groups`."""
-    spec: Spec
-    """The network with the task's units."""
     observed: tuple[str, ...]
     """Columns of the scenario that are observed, with a forecast where there is one; the price is not among them."""
     columns: tuple[Column, ...]
@@ -82,14 +80,12 @@ def assemble(config: GridTaskConfig) -> Assembly:
     raise_collected(_problems(own, groups) + _programme_problems(config, groups), ConfigError)
     spec = _with_units(config, own, groups)
     power_flow = PowerFlow(spec, config.dtype, tolerance_pu=config.tolerance_pu, max_iterations=config.max_iterations)
-    raise_collected(_equipment_problems(power_flow, groups), ConfigError)
+    raise_collected(_equipment_problems(power_flow, groups) + _supply_problems(power_flow, groups), ConfigError)
     with power_flow.precision():
-        return _assembled(config, own, spec, power_flow, groups)
+        return _assembled(config, own, power_flow, groups)
 
 
-def _assembled(
-    config: GridTaskConfig, own: Spec, spec: Spec, power_flow: PowerFlow, groups: tuple[UnitGroup, ...]
-) -> Assembly:
+def _assembled(config: GridTaskConfig, own: Spec, power_flow: PowerFlow, groups: tuple[UnitGroup, ...]) -> Assembly:
     loads, suns = _distinct(config.load_profiles), _distinct(p for g in groups for p in g.kind.profiles(g.configs))
     columns = _columns(groups)
     scenario = build_scenario(
@@ -105,7 +101,7 @@ def _assembled(
         groups=tuple(_device_group(config, group, power_flow, scenario) for group in groups),
         scenario=scenario,
         equipment=Equipment(**defaults),
-        three_phase_node=jnp.asarray(_three_phase_nodes(spec, power_flow)),
+        three_phase_node=jnp.asarray(_three_phase_nodes(power_flow)),
         dt_h=scenario.dt_h,
         tolerance_pu=power_flow.tolerance_pu,
         max_iterations=power_flow.max_iterations,
@@ -117,12 +113,11 @@ def _assembled(
         rows = participants(groups)
         model = replace(model, scenario=with_events(config.demand_response, model, groups, rows))
         programme = DemandResponse(rows=rows)
-        channels = event_channels(float(np.max(model.scenario.values[:, model.scenario.column(BASELINE_NAME)])))
+        channels = event_channels(groups)
     return Assembly(
         model=model,
         power_flow=power_flow,
         groups=groups,
-        spec=spec,
         observed=tuple(observed),
         columns=tuple(columns),
         programme=programme,
@@ -172,8 +167,8 @@ def _unit_nodes(power_flow: PowerFlow, group: UnitGroup) -> np.ndarray:
     return np.array([n * (width // len(n)) for n in nodes], np.int32)
 
 
-def _three_phase_nodes(spec: Spec, power_flow: PowerFlow) -> np.ndarray:
-    return np.zeros((0, 3), np.int32) if isinstance(spec, NetworkSpec) else power_flow.three_phase_nodes
+def _three_phase_nodes(power_flow: PowerFlow) -> np.ndarray:
+    return np.zeros((0, 3), np.int32) if isinstance(power_flow.spec, NetworkSpec) else power_flow.three_phase_nodes
 
 
 def _loads(config: GridTaskConfig, own: Spec, scenario: Scenario) -> load.LoadParams:
@@ -211,7 +206,7 @@ def _with_units(config: GridTaskConfig, own: Spec, groups: Sequence[UnitGroup]) 
         kind=("sgen",) * len(units),
         p_kw=zeros,
         q_kvar=zeros,
-        v_kv=np.array([vn_kv[bus] for bus in buses]) / np.sqrt(3.0),
+        v_kv=np.array([vn_kv[bus] for bus in buses]) / SQRT3,
     )
     return own.replace(sources=sources, lines=lines, injections=own.injections.joined(wide))
 
@@ -257,6 +252,21 @@ def _foreign_problems(spec: Spec) -> list[str]:
         f"task: network '{spec.name}' has generators or storage of its own: {shown}; allowed: loads only, as the task "
         "has no series for others; set own_generators to 'off', and give plants as `inverters`"
     ]
+
+
+def _supply_problems(power_flow: PowerFlow, groups: Sequence[UnitGroup]) -> list[str]:
+    """Units at nodes that no source reaches, such as a conductor that the bus does not have."""
+    live = [name for name, on in zip(power_flow.node_names, power_flow.network.energised, strict=True) if on]
+    found = []
+    for group in groups:
+        if not group.injects:
+            continue
+        for name, c, nodes in zip(group.names, group.configs, _unit_nodes(power_flow, group), strict=True):
+            if not power_flow.network.energised[nodes].all():
+                phases = "".join(n.rpartition(".")[2] for n in live if n.rpartition(".")[0] == c.bus)
+                allowed = f"conductors of '{phases}', set `phases`" if phases else "a bus with a path to a source"
+                found.append(f"task: {name} at bus '{c.bus}' is not supplied; allowed: {allowed}; move it")
+    return found
 
 
 def _equipment_problems(power_flow: PowerFlow, groups: Sequence[UnitGroup]) -> list[str]:

@@ -64,11 +64,9 @@ class DemandResponse:
         ).eur
 
 
-def participants(
-    groups: Sequence[UnitGroup], prefixes: Sequence[str] = ("heat_pump", "curtailable")
-) -> tuple[int, ...]:
+def participants(groups: Sequence[UnitGroup]) -> tuple[int, ...]:
     """Places of the groups that take part."""
-    return tuple(i for i, group in enumerate(groups) if group.configs[0].prefix in prefixes)
+    return tuple(i for i, group in enumerate(groups) if group.kind.event_kw is not None)
 
 
 def empty_columns() -> dict[str, np.ndarray]:
@@ -125,9 +123,10 @@ def usual_demand_kw(model: GridModel, groups: Sequence[UnitGroup], rows: tuple[i
     return np.asarray(jax.jit(lambda s: jax.lax.scan(one_step, s, steps)[1])(start), float)
 
 
-def event_channels(largest_kw: float) -> tuple[Channel, ...]:
+def event_channels(groups: Sequence[UnitGroup]) -> tuple[Channel, ...]:
     """How the columns of the programme are observed, in the order of `DR_NAMES`; only those of the present step."""
     money, hours = _PRICE_RANGE_EUR_KWH, NONE_KNOWN_H
+    largest_kw = sum(g.kind.event_kw(c) for g in groups if g.kind.event_kw is not None for c in g.configs)
     ranges = {
         "dr.active": ("", 1.0, 0.5, 0.5),
         "dr.target_kw": ("kW", largest_kw, 0.0, largest_kw),

@@ -102,12 +102,15 @@ class Task:
     """Observation in physical units, channel order."""
     settle: Callable[[GridModel, GridState, GridOutput], Settlement]
     """(model, state before the step, output) -> what it was worth."""
-    bus_names: tuple[str, ...]
-    """Order of `GridOutput.v_pu`."""
     agents: tuple[Agent, ...]
     """Agents of the multi-agent form."""
     power_flow: PowerFlow
     """The compiled network with the task's units; for drawing and for rules."""
+
+    @property
+    def bus_names(self) -> tuple[str, ...]:
+        """Order of `GridOutput.v_pu`."""
+        return self.power_flow.node_names
 
     @property
     def action(self) -> ChannelSet:

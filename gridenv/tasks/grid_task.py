@@ -66,7 +66,6 @@ def _task(config: GridTaskConfig, task_id: str, assembly: Assembly) -> Task:
         begin=begin,
         observe=observe,
         settle=settler,
-        bus_names=assembly.power_flow.node_names,
         power_flow=assembly.power_flow,
         agents=agents_of(actuator, observation, _nodes_of_units(assembly)),
     )
@@ -102,7 +101,7 @@ def _settler(config: GridTaskConfig, assembly: Assembly) -> Settler:
 
 def _meter(config: GridTaskConfig, assembly: Assembly) -> np.ndarray:
     """[injection, bus] 1 where an injection is behind a bus's meter; buses without injections left out."""
-    buses = np.array(assembly.spec.injections.bus)
+    buses = np.array(assembly.power_flow.spec.injections.bus)
     counted = _is_settled(config, assembly)
     distinct = list(dict.fromkeys(buses[counted]))
     return np.stack([(buses == bus) & counted for bus in distinct], axis=-1).astype(np.float32)
@@ -114,7 +113,7 @@ def _is_settled(config: GridTaskConfig, assembly: Assembly) -> np.ndarray:
     Raises:
         ConfigError: for buses without injections.
     """
-    buses = np.array(assembly.spec.injections.bus)
+    buses = np.array(assembly.power_flow.spec.injections.bus)
     if config.settled_buses == "all":
         return np.ones(len(buses), bool)
     raise_collected(

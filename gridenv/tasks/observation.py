@@ -107,7 +107,7 @@ def _observed_nodes(config: GridTaskConfig, assembly: Assembly) -> list[int]:
     names = assembly.power_flow.node_names
     if config.observed_buses == "all":
         return list(range(len(names)))
-    buses = assembly.spec.buses.id
+    buses = assembly.power_flow.spec.buses.id
     raise_collected(
         [
             f"task: observed_buses names bus '{bus}', which the network has not{did_you_mean(bus, buses)}"

@@ -92,10 +92,15 @@ class Settler:
         """EUR of every unit: its own lines, and its trade at the day-ahead price where there is a market."""
         price = sample(model.scenario, state.t)[..., model.scenario.column(PRICE_NAME)]
         parts = []
-        for group, ledger, done in zip(model.groups, output.ledgers, output.feasible, strict=True):
+        first = model.loads.p_weight_kw.shape[1]
+        for group, ledger in zip(model.groups, output.ledgers, strict=True):
             own = jnp.sum(ledger.eur, axis=-2)
-            if self.tariff.is_market and group.family.moves is None:
-                own = own + done.p_kw * price[..., None] * (model.dt_h / KWH_PER_MWH)
+            if group.family.moves is None:
+                row = slice(first, first + len(group.names))
+                first = row.stop
+                if self.tariff.is_market:
+                    traded_kw = output.p_kw[..., row] * (1.0 if self.settled is None else self.settled[row])
+                    own = own + traded_kw * price[..., None] * (model.dt_h / KWH_PER_MWH)
             parts.append(own)
         return jnp.concatenate(parts, axis=-1)
 

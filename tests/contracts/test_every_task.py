@@ -12,6 +12,7 @@ from jax import numpy as jnp
 
 from gridenv.core.errors import MissingExtraError
 from gridenv.sim.state import Status
+from gridenv.sim.step import inject, moved
 from tests.environments import EVERY_TASK, action_stream, assert_all_finite, functional, single, vector
 
 N_ENV, N_STEP = 16, 640
@@ -191,3 +192,27 @@ def _parallel(task, **settings):
     except MissingExtraError as error:
         pytest.skip(str(error))
     return GridParallelEnv(task, **settings)
+
+
+@every_task
+def test_loads_and_losses_are_what_ratings_and_branches_say_by_themselves(task):
+    """The energy lines of loads and losses, which the balance alone would not tell apart."""
+    env, params = functional(task)
+    starts = params.starts[:4] + 74
+    _, state = env.reset_at(starts, params)
+    t = env.advance(state, env.idle(params, state), params)
+    model, spec = params.model, env.task.power_flow.spec
+    series = np.asarray(model.scenario.values)[np.asarray(starts)].astype(float)
+    rated_kw = series @ np.asarray(model.loads.p_weight_kw, float)
+    drawn_kwh = -np.asarray(t.info["kpi"]["kwh.load"], float) / model.dt_h
+    is_constant_power = not np.any(getattr(spec.injections, "exponent_p", 0.0))
+    # Loads that follow the voltage draw within some percent of their rating.
+    np.testing.assert_allclose(drawn_kwh, -rated_kw.sum(axis=-1), rtol=1e-4 if is_constant_power else 0.1, atol=0.02)
+    feasible = t.output.feasible
+    injections = inject(model, jnp.asarray(series, jnp.float32), feasible)
+    equipment = moved(model, feasible)
+    states = {n: getattr(equipment, n) for n in ("taps", "capacitors") if getattr(equipment, n) is not None}
+    solution = env.task.power_flow.solve(injections.p_kw, injections.q_kvar, **states)
+    apart_kw = np.sum(solution.line_loss_kw, axis=-1) + np.sum(solution.transformer_loss_kw, axis=-1)
+    source_kw = np.asarray(t.output.source_p_kw, float)
+    np.testing.assert_allclose(t.output.loss_kw, apart_kw, atol=1e-4 * np.abs(source_kw).max() + 1e-3)

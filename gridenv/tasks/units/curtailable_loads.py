@@ -116,5 +116,6 @@ KIND = UnitKind(
     idle=_idle,
     channels=_channels,
     observe=_observe,
+    event_kw=lambda config: config.p_rated_kw,
     profiles=lambda configs: [f"{c.profile}_pload" for c in configs],
 )

@@ -19,6 +19,10 @@ from gridenv.tasks.units.kind import Column, Control, Outlook, Surroundings, Uni
 
 _SCALED = ("c_air_kwh_k", "c_mass_kwh_k", "h_air_mass_kw_k", "h_air_out_kw_k", "h_mass_out_kw_k", "p_max_kw")
 """Fields of a home that grow with the number of homes."""
+_LARGEST_KW = 10.0
+"""Largest unit of a home, at which drawn ones end. Assumed: that of single-phase and small three-phase heat pumps."""
+_STOCK_EUR_KWH = 0.0525
+"""Worth of the electricity that heat in the building took. Source: as for batteries."""
 
 
 class HeatPumpConfig(UnitConfig):
@@ -48,7 +52,7 @@ def _homes(configs: Sequence[HeatPumpConfig]) -> Homes:
     wide = {f.name: np.broadcast_to(np.asarray(getattr(homes, f.name)), len(configs)) for f in fields(homes)}
     given = {name: wide[name] * n_homes for name in (*_SCALED, "window_m2", "gain_kw")}
     own = np.array([c.p_max_kw or np.nan for c in configs])
-    given["p_max_kw"] = np.where(np.isnan(own), given["p_max_kw"], own * n_homes)
+    given["p_max_kw"] = np.where(np.isnan(own), np.minimum(wide["p_max_kw"], _LARGEST_KW), own) * n_homes
     given |= {name: np.array([getattr(c, name) for c in configs]) for name in ("comfort_low_c", "comfort_high_c")}
     given["setpoint_c"] = given["comfort_low_c"] + 0.5
     given["comfort_eur_per_k_h"] = np.array([c.comfort_eur_per_k_h for c in configs]) * n_homes
@@ -56,17 +60,9 @@ def _homes(configs: Sequence[HeatPumpConfig]) -> Homes:
     return replace(homes, **given)
 
 
-_STOCK_EUR_KWH = 0.0525
-"""Worth of the electricity that heat in the building took. Source: as for batteries."""
-
-
 def _rated_kw(config: HeatPumpConfig) -> float:
     """Largest electrical power that a channel has to carry."""
     return (config.p_max_kw or _LARGEST_KW) * config.n_homes
-
-
-_LARGEST_KW = 6.0
-"""kW of the largest home that is drawn, rounded up."""
 
 
 def _controls(config: HeatPumpConfig, name: str) -> tuple[Control, ...]:
@@ -131,6 +127,7 @@ KIND = UnitKind(
     channels=_channels,
     observe=_observe,
     rule=_rule,
+    event_kw=_rated_kw,
     profiles=lambda configs: (SUN_NAME,),
     columns=_columns,
     split=lambda config: config.seed,

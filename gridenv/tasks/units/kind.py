@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -12,8 +12,6 @@ from gridenv.core.channels import Channel
 from gridenv.core.pytree import pytree
 from gridenv.devices.family import Family, Inputs
 from gridenv.exogenous.scenario import Scenario
-
-C = TypeVar("C", bound="UnitConfig")
 
 
 class UnitConfig(BaseModel):
@@ -107,6 +105,8 @@ class UnitKind:
     """Action of the usual rule, as `idle`; None = idle, or a rule that needs the network (see `agents.rules`)."""
     level: Callable[[Any, Any], Float[Array, "*batch unit"]] | None = None
     """(params, state) -> how full each unit is, 0..1; for drawing."""
+    event_kw: Callable[[Any], float] | None = None
+    """(config) -> largest demand of a unit that takes part in demand response; None = units of this kind do not."""
     profiles: Callable[[Sequence[Any]], Sequence[str]] = lambda configs: ()
     """Columns of the profile table that the units follow."""
     columns: Callable[[Sequence[Any]], Sequence[Column]] = lambda configs: ()

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from gridenv.adapters.hybrid import HybridAction
-from gridenv.core.errors import ConfigError
+from gridenv.core.errors import ActionError, ConfigError
 from tests.environments import single
 
 TASK = "VoltVar-IEEE13-v0"
@@ -39,7 +39,7 @@ def test_position_that_does_not_exist_is_named():
     env = HybridAction(single(TASK))
     env.reset(seed=0)
     with pytest.raises(
-        ConfigError, match=r"action 'tap.regcontrol.reg2.position' is position 33; allowed: 0\.\.32, whole"
+        ActionError, match=r"action 'tap.regcontrol.reg2.position' is position 33; allowed: 0\.\.32, whole"
     ):
         env.step({"continuous": np.zeros(6, np.float32), "discrete": np.array([0, 33, 0, 0, 0])})
 

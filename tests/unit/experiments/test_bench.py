@@ -414,7 +414,9 @@ def test_peers_that_are_not_installed_or_fail_are_left_out_with_a_line(cached_pr
     plan = Plan(
         bench="powerflow", cases=(WITH_TRANSFORMER, "no_such_case"), batches=(1,), threads=(1,), runs=1, seconds=0.001
     )
-    rows = powerflow.measure(plan, ["gridenv", "missing", "broken"], 1e-6)
+    kept = []
+    rows = powerflow.measure(plan, ["gridenv", "missing", "broken"], 1e-6, lambda so_far: kept.append(list(so_far)))
+    assert kept == [rows]
     assert {row["engine"] for row in rows} == {"gridenv"}
     notes = capsys.readouterr().err
     assert "left out: missing: package no-such-package is not installed; pip install" in notes

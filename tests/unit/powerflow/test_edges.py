@@ -312,3 +312,10 @@ def test_only_the_legs_that_are_cut_off_are_unserved() -> None:
     assert bool(solution.converged)
     assert float(solution.unserved_kw) == pytest.approx(100.0)
     assert float(solution.source_p_kw - solution.loss_kw) == pytest.approx(200.0)
+
+
+def test_network_without_transformers_loses_nothing_in_them() -> None:
+    power_flow = PowerFlow("ieee33")
+    solution = power_flow.solve(power_flow.default_p_kw, power_flow.default_q_kvar)
+    assert solution.transformer_loss_kw.shape == (0,)
+    np.testing.assert_allclose(np.sum(solution.line_loss_kw), solution.loss_kw, rtol=1e-4)
