@@ -11,7 +11,7 @@ from gridenv.core.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from agents.controller import Controller
-    from gridenv.tasks.env import GridEnv
+    from gridenv.tasks.env import EnvParams, GridEnv
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class ReferenceEntry:
     """A controller that needs no training and that agents are measured against."""
 
     controller: str
-    """Class of the controller; it is given the environment."""
+    """Class of the controller, or of an `agents.controller.Planner`; it is given the environment."""
     summary: str
     """One line for `gridenv list`."""
 
@@ -54,8 +54,8 @@ REFERENCES: Mapping[str, ReferenceEntry] = {
         summary="the usual rule of every unit: volt-var curve of IEEE 1547-2018, schedules, thermostats",
     ),
     "oracle": ReferenceEntry(
-        controller="agents.optimal_dispatch:OptimalDispatch",
-        summary="best dispatch of every step, knowing it perfectly; an upper reference",
+        controller="agents.oracle:Oracle",
+        summary="best actions found for every day, knowing it perfectly; an upper reference",
     ),
 }
 
@@ -104,13 +104,16 @@ def policy_of(name: str, state: Any) -> "Controller":
     return controller
 
 
-def make_reference(name: str, env: "GridEnv") -> "Controller":
-    """A reference controller.
+def make_reference(name: str, env: "GridEnv", params: "EnvParams") -> "Controller":
+    """A reference controller for the episodes that begin at `params.starts`, in that order.
 
     Raises:
         ConfigError: if there is no such reference.
     """
     if name not in REFERENCES:
         raise ConfigError(f"unknown reference controller '{name}'{did_you_mean(name, REFERENCES)}")
-    controller: Controller = resolve_name(REFERENCES[name].controller)(env)
+    from agents.controller import Planner
+
+    made = resolve_name(REFERENCES[name].controller)(env)
+    controller: Controller = made.plan(params) if isinstance(made, Planner) else made
     return controller

@@ -142,6 +142,42 @@ def evaluate(
     console.say(f"written: {display_path(file)}")
 
 
+@app.command(short_help="Search a task for schedules that pay more than they should.")
+def audit(
+    tasks: Annotated[
+        list[str], typer.Argument(metavar="TASK...", help="Such as Storage-IEEE33-v0.", show_default=False)
+    ],
+    evaluations: Annotated[int, typer.Option(help="Schedules of a day that are simulated for each task.")] = 100_000,
+    days: Annotated[int, typer.Option(help="Days searched, spread over the split.")] = 3,
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    seed: Annotated[int, typer.Option(help="Seed of the searches.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("runs/audit"),
+) -> None:
+    """Look for ways to game a task: random schedules and CMA-ES against the best plan known and doing nothing.
+
+    Exit code 1 if a schedule pays more than the oracle, or one whose power flow failed more than doing nothing.
+    """
+    _prepare_jax()
+    from experiments import audit as audits
+    from experiments import console
+    from experiments.run import write_json
+    from gridenv.core.config import display_path
+
+    problems: list[str] = []
+    out.mkdir(parents=True, exist_ok=True)
+    for task in tasks:
+        done = audits.audit(task, split, days, evaluations, seed)
+        console.OUTPUT.print(audits.table(done))
+        file = out / f"{done[0].task}-{split}.json"
+        write_json(file, [day.to_json() for day in done])
+        console.say(f"written: {display_path(file)}")
+        problems += [problem for day in done for problem in day.problems]
+    for problem in problems:
+        console.say(f"suspicious: {problem}")
+    if problems:
+        raise typer.Exit(1)
+
+
 @app.command(short_help="Draw an episode of a task as GIF or MP4.")
 def movie(
     task: Annotated[str, typer.Argument(help="Task, such as Storage-IEEE33-v0.")],

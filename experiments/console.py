@@ -75,6 +75,14 @@ def working(what: str) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def counting() -> Iterator[Progress]:
+    """A progress display whose bars count up to their totals."""
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=16), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=STATUS) as progress:
+        yield progress
+
+
 def say(text: str) -> None:
     """A line about what is going on."""
     STATUS.print(text, soft_wrap=True, markup=False)

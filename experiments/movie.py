@@ -1,11 +1,13 @@
 """An episode of a task as a film."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import jax
 import numpy as np
 from jax import Array
+from jax import numpy as jnp
 
 from agents import registry as agent_registry
 from gridenv.adapters.drawing import save_movie
@@ -38,7 +40,7 @@ def film(task: str, controller: str, split: str, day: int | None, path: Path, fp
 
 def _pictures(made: Program, controller: str, start: int) -> Iterator[np.ndarray]:
     env, params = made.env, made.params
-    acting = agent_registry.make_reference(controller, env)
+    acting = agent_registry.make_reference(controller, env, replace(params, starts=jnp.array([start], jnp.int32)))
     renderer = Renderer(made)
     observation, state = env.reset_at(np.int32(start), params)
 

@@ -1,7 +1,7 @@
 """Results of the reference controllers, computed once and kept on disk.
 
-The optimal dispatch takes longer than a training, and depends on the task alone. The key of a result covers the task's
-settings, the days, the shipped data, the library versions and every source file that the result can depend on.
+Planning with foresight takes longer than a training, and depends on the task alone. The key of a result covers the
+task's settings, the days, the shipped data, the library versions and every source file that the result can depend on.
 """
 
 import hashlib
@@ -66,7 +66,7 @@ def _cached(task: BaseModel, split: str, name: str, env: GridEnv, params: EnvPar
         # Missing or damaged: computed anew.
         pass
     with console.working(f"running '{name}' on the {split} days (kept for the next time)"):
-        results = run_episodes(env, params, agent_registry.make_reference(name, env))
+        results = run_episodes(env, params, agent_registry.make_reference(name, env, params))
     temporary = path.with_name(f"{path.stem}.{os.getpid()}.npz")
     np.savez_compressed(temporary, **{f.name: getattr(results, f.name) for f in fields(results)})
     temporary.replace(path)

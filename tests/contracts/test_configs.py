@@ -66,13 +66,13 @@ def test_every_agent_can_be_loaded(name: str) -> None:
         assert callable(resolve_name(LEARNERS[name].policy))
 
 
-# The oracle looks at one step at a time, so it is for tasks without memory.
+# The oracle of tasks with memory plans whole days: tests/unit/agents/test_optimal_schedule.py.
 @pytest.mark.parametrize(
     ("name", "task"), [("oracle", "VoltVar-IEEE33-v0"), *((n, t) for t in QUICK for n in REFERENCES if n != "oracle")]
 )
 def test_every_reference_controller_acts_inside_the_bounds_of_every_task(name: str, task: str) -> None:
     env, params = make(task)
-    controller = make_reference(name, env)
+    controller = make_reference(name, env, params)
     assert controller.name == name
     observation, state = env.reset_at(params.starts[:2], params)
     action = jax.jit(controller.act)(params, state, observation)

@@ -27,7 +27,7 @@ def task() -> tuple[GridEnv, EnvParams]:
 
 def test_results_agree_with_a_plain_loop_over_steps(task: tuple[GridEnv, EnvParams]) -> None:
     env, params = task
-    rule = make_reference("rule", env)
+    rule = make_reference("rule", env, params)
     act = jax.jit(rule.act)
     results = run_episodes(env, params, rule)
     for episode, start in enumerate(params.starts):

@@ -1,0 +1,99 @@
+"""The upper reference of tasks with memory."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+from jax import numpy as jnp
+
+from agents import schedule
+from agents.optimal_schedule import OptimalSchedule
+from agents.oracle import Oracle, has_memory
+from agents.rules import DoNothing, UnitRules
+from experiments.rollout import run_episodes
+from gridenv.exogenous.scenario import PRICE_NAME, sample
+from tests.environments import functional
+
+STEPS = 96
+
+
+def days(params, n):
+    """Some days of those that `params` starts on."""
+    chosen = np.linspace(0, len(params.starts) - 1, n).astype(int)
+    return replace(params, starts=params.starts[chosen])
+
+
+@pytest.fixture(scope="module")
+def storage():
+    env, params = functional("Storage-IEEE33-v0", split="test")
+    return env, days(params, 3)
+
+
+@pytest.fixture(scope="module")
+def plan(storage):
+    env, params = storage
+    return OptimalSchedule(env, rounds=60, trials=20).plan(params)
+
+
+def test_a_schedule_earns_what_the_controller_that_it_was_recorded_from_earns(storage):
+    env, params = storage
+    rule = UnitRules(env)
+    actions = schedule.recorded(env, rule, params)
+    assert actions.shape == (STEPS, 3, env.n_action)
+    expected = run_episodes(env, params, rule).return_eur
+    outcome = schedule.outcome(env, params, actions)
+    np.testing.assert_allclose(outcome.return_eur, expected, rtol=1e-6)
+    assert bool(jnp.all(outcome.is_solved))
+    assert float(jnp.max(outcome.residual_pu)) < 1e-5
+    carried_out = run_episodes(env, params, schedule.Schedule(actions=actions, name="rule")).return_eur
+    np.testing.assert_allclose(carried_out, expected, rtol=1e-6)
+
+
+def test_the_oracle_beats_the_rule_and_nothing_on_every_day(storage, plan):
+    env, params = storage
+    best, rule, none = (run_episodes(env, params, c).return_eur for c in (plan, UnitRules(env), DoNothing(env)))
+    assert np.all(best >= np.maximum(rule, none))
+    assert np.mean(best) > np.mean(rule) + 50.0
+
+
+def test_the_oracle_stays_below_what_batteries_without_losses_and_limits_of_the_grid_could_earn(storage, plan):
+    """Bound that needs no simulation: all energy bought and sold at the day's best prices, nothing lost, no wear.
+
+    Batteries end where they began or pay for it at no less than the day's lowest price, so what they gain over doing
+    nothing is at most the capacity turned over at full power times the spread of prices, plus all losses and
+    violations of doing nothing.
+    """
+    env, params = storage
+    none = run_episodes(env, params, DoNothing(env))
+    best = run_episodes(env, params, plan)
+    group = next(g for g in params.model.groups if g.family.name == "battery")
+    p_kw = float(jnp.sum(group.params.s_rated_kva))
+    column = params.model.scenario.column(PRICE_NAME)
+    for i, start in enumerate(np.asarray(params.starts)):
+        steps = jnp.arange(start, start + STEPS)
+        price = np.sort(np.asarray(jax.vmap(lambda t: sample(params.model.scenario, t))(steps)[:, column]))
+        spread = price[STEPS // 2 :].sum() - price[: STEPS // 2].sum()
+        traded = p_kw * 0.25 / 1000 * spread
+        losses = none.loss_kwh[i] / 1000 * price.max() + none.cost[i] @ np.asarray(params.cost_weight_eur)
+        assert best.return_eur[i] - none.return_eur[i] < traded + losses
+
+
+def test_random_changes_alone_never_make_a_schedule_worse(storage):
+    env, params = storage
+    rule = run_episodes(env, params, UnitRules(env)).return_eur
+    changed = OptimalSchedule(env, rounds=3, step_size=0.0, trials=10).plan(params)
+    assert np.all(run_episodes(env, params, changed).return_eur >= rule - 1e-6 * np.abs(rule))
+
+
+def test_the_plan_is_the_same_every_time(storage):
+    env, params = storage
+    first, second = (OptimalSchedule(env, rounds=6, trials=4).plan(params).actions for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_days_are_planned_as_a_whole_only_where_steps_reach_into_each_other(storage):
+    assert has_memory(storage[1])
+    env, params = functional("VoltVar-IEEE33-v0")
+    assert not has_memory(params)
+    assert Oracle(env).plan(params).name == "oracle"
