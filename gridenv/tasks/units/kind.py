@@ -111,6 +111,8 @@ class UnitKind:
     """Columns of the profile table that the units follow."""
     columns: Callable[[Sequence[Any]], Sequence[Column]] = lambda configs: ()
     """Further series that the units need."""
+    follows_voltage: Callable[[Any], bool] = lambda config: False
+    """(config) -> whether the unit's reactive power follows the voltage at its terminals within the step."""
     split: Callable[[Any], Any] = lambda config: None
     """Units for which it differs are put into groups of their own, for instance those without controls."""
 
