@@ -17,7 +17,6 @@ from gridenv.adapters.rendering import Renderer
 from gridenv.core.errors import ConfigError
 
 PICTURE = ".png"
-_COLOURS = 256
 
 
 def film(task: str, controller: str, split: str, day: int | None, path: Path, fps: float) -> Path:
@@ -64,7 +63,7 @@ def still(task: str, controller: str, split: str, day: int | None, path: Path, h
         raise ConfigError(f"picture '{path}': hour is {hour:g}; allowed: 0 to {longest_h:g}; choose another")
     step = round(hour / made.params.model.dt_h)
     *_, picture = islice(_pictures(made, controller, start), step + 1)
-    Image.fromarray(picture).quantize(_COLOURS).save(path, optimize=True)
+    Image.fromarray(picture).save(path, optimize=True)
     return path
 
 
