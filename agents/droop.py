@@ -17,7 +17,7 @@ from gridenv.powerflow import flows
 from gridenv.powerflow.solver import Equipment
 from gridenv.sim.model import GridModel
 from gridenv.sim.state import GridState
-from gridenv.sim.step import Injections, inject, moved, project, solve
+from gridenv.sim.step import Injections, balance, moved, project, solve
 from gridenv.tasks.actuator import Actuator
 from gridenv.tasks.units import inverters
 
@@ -42,7 +42,11 @@ def follow_curves(
     Returns:
         The action, and whether curve and power flow agree (true where no inverter is controlled).
     """
-    rows = [i for i, group in enumerate(actuator.groups) if group.kind is inverters.KIND and actuator.controls[i]]
+    rows = [
+        i
+        for i, group in enumerate(actuator.groups)
+        if group.kind is inverters.KIND and actuator.controls[i] and not inverters.follows_curve(model.groups[i].params)
+    ]
     settled = jnp.ones(grid.t.shape, bool)
     for row in rows:
         q_kvar, limit_kvar, agrees = _equilibrium(actuator, model, grid, action, row)
@@ -62,7 +66,8 @@ def _equilibrium(
     """
     series = sample(model.scenario, grid.t)
     group = model.groups[row]
-    feasible = project(model, grid, series, actuator.command(model, grid, action))
+    command = actuator.command(model, grid, action)
+    feasible = project(model, grid, series, command)
     equipment = moved(model, feasible)
     limit = inverters.q_limit_kvar(group.params, feasible[row].p_kw)
     rating = group.params.ratings.s_rated_kva
@@ -71,7 +76,7 @@ def _equilibrium(
 
     def gap(q_kvar: Array, start: Array) -> tuple[Array, Array, Array]:
         done = (*feasible[:row], replace(feasible[row], q_kvar=q_kvar), *feasible[row + 1 :])
-        solution = solve(model, inject(model, series, done), equipment, start)
+        _, solution = balance(model, grid, series, command, done, equipment, start)
         v_pu = group.v_pu(flows.of_equipment(flows.bus_v_pu, model.flow, solution.slot_current, equipment))
         asked = ieee1547.volt_var_q_share(v_pu, v_points, q_points) * rating
         return jnp.clip(asked, -limit, limit) - q_kvar, solution.converged, solution.slot_voltage

@@ -178,25 +178,30 @@ def audit(
         raise typer.Exit(1)
 
 
-@app.command(short_help="Draw an episode of a task as GIF or MP4.")
+@app.command(short_help="Draw an episode of a task as GIF or MP4, or a moment of it as PNG.")
 def movie(
     task: Annotated[str, typer.Argument(help="Task, such as Storage-IEEE33-v0.")],
-    out: Annotated[Path, typer.Argument(help="File that ends in .gif or .mp4.")],
+    out: Annotated[Path, typer.Argument(help="File that ends in .gif or .mp4, or in .png for one picture.")],
     controller: Annotated[str, typer.Option(help="Reference controller: rule, none, oracle.")] = "rule",
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     day: Annotated[
         int | None, typer.Option(help="Day of the scenario year; the first of the split if left out.")
     ] = None,
-    fps: Annotated[float, typer.Option(help="Pictures a second.")] = 8.0,
+    fps: Annotated[float, typer.Option(help="Pictures a second of a film.")] = 8.0,
+    hour: Annotated[float, typer.Option(help="Hours into the episode of a single picture.")] = 13.5,
 ) -> None:
     """Run a reference controller for a day and draw the feeder in every step."""
     _prepare_jax()
     from experiments import console
-    from experiments.movie import film
+    from experiments.movie import PICTURE, film, still
     from gridenv.core.config import display_path
 
-    with console.working(f"drawing a day of {task}"):
-        file = film(task, controller, split, day, out, fps)
+    is_picture = out.suffix.lower() == PICTURE
+    with console.working(f"drawing {'a moment' if is_picture else 'a day'} of {task}"):
+        if is_picture:
+            file = still(task, controller, split, day, out, hour)
+        else:
+            file = film(task, controller, split, day, out, fps)
     console.say(f"written: {display_path(file)}")
 
 

@@ -1,19 +1,24 @@
-"""An episode of a task as a film."""
+"""An episode of a task as a film, or one moment of it as a picture."""
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import jax
 import numpy as np
 from jax import Array
 from jax import numpy as jnp
+from PIL import Image
 
 from agents import registry as agent_registry
 from gridenv.adapters.drawing import save_movie
 from gridenv.adapters.episodes import DAY, Episodes
 from gridenv.adapters.program import Program, program
 from gridenv.adapters.rendering import Renderer
+from gridenv.core.errors import ConfigError
+
+PICTURE = ".png"
 
 
 def film(task: str, controller: str, split: str, day: int | None, path: Path, fps: float) -> Path:
@@ -30,12 +35,46 @@ def film(task: str, controller: str, split: str, day: int | None, path: Path, fp
     Raises:
         ConfigError: for an unknown task, controller or day, and for a file that cannot be written.
     """
+    made, start = _chosen(task, split, day)
+    save_movie(_pictures(made, controller, start), path, fps)
+    return path
+
+
+def still(task: str, controller: str, split: str, day: int | None, path: Path, hour: float) -> Path:
+    """Draw one moment of such an episode.
+
+    Args:
+        task: id of the task.
+        controller: of `agents.registry.REFERENCES`.
+        split: days to choose from.
+        day: as for `film`.
+        path: file that ends in `.png`.
+        hour: since the start of the episode; the step that ends then is drawn.
+
+    Raises:
+        ConfigError: for an unknown task, controller or day, a folder that does not exist, and an hour that the episode
+            does not have.
+    """
+    if not path.parent.is_dir():
+        raise ConfigError(
+            f"picture '{path}': there is no folder '{path.parent}'; allowed: one that exists; make it first"
+        )
+    made, start = _chosen(task, split, day)
+    longest_h = made.params.steps_per_episode * made.params.model.dt_h
+    if not 0.0 <= hour <= longest_h:
+        raise ConfigError(f"picture '{path}': hour is {hour:g}; allowed: 0 to {longest_h:g}; choose another")
+    step = round(hour / made.params.model.dt_h)
+    *_, picture = islice(_pictures(made, controller, start), step + 1)
+    Image.fromarray(picture).save(path, optimize=True)
+    return path
+
+
+def _chosen(task: str, split: str, day: int | None) -> tuple[Program, int]:
+    """The task and the first step of the episode."""
     made = program(task, {"split": split})
     episodes = Episodes.of(made.params)
     chosen = episodes.chosen(None if day is None else {DAY: day})
-    start = int(episodes.starts[0]) if chosen is None else int(chosen[0])
-    save_movie(_pictures(made, controller, start), path, fps)
-    return path
+    return made, int(episodes.starts[0]) if chosen is None else int(chosen[0])
 
 
 def _pictures(made: Program, controller: str, start: int) -> Iterator[np.ndarray]:

@@ -118,15 +118,20 @@ def steepest_per_pu(
     return jnp.max(jnp.where(width > 0, -jnp.diff(q_points) / jnp.where(width > 0, width, 1.0), 0.0), axis=-1)
 
 
-def limit_volt_var_v(v_points: Float[Array, "*batch unit 4"]) -> Float[Array, "*batch unit 4"]:
-    """Voltages of a volt-var curve moved into their allowed ranges; applying it twice changes nothing.
+def limit_v_ref(v_ref_pu: Unit) -> Unit:
+    """Reference voltage moved into its range. Source: table 8."""
+    return jnp.clip(v_ref_pu, 0.95, 1.05)
 
-    Source: table 8 with V_ref = V_N, the ranges of category B, which include the default of category A.
+
+def limit_volt_var_v(v_points: Float[Array, "*batch unit 4"], v_ref_pu: Unit | float = 1.0) -> Float[Array, "..."]:
+    """Voltages of a volt-var curve moved into their ranges about a reference; applying it twice changes nothing.
+
+    Source: table 8, the ranges of category B, which include the default of category A.
     """
-    v2 = jnp.clip(v_points[..., 1], 0.97, 1.0)
-    v3 = jnp.clip(v_points[..., 2], 1.0, 1.03)
-    v1 = jnp.clip(v_points[..., 0], 0.82, v2 - 0.02)
-    v4 = jnp.clip(v_points[..., 3], v3 + 0.02, 1.18)
+    v2 = jnp.clip(v_points[..., 1], v_ref_pu - 0.03, v_ref_pu)
+    v3 = jnp.clip(v_points[..., 2], v_ref_pu, v_ref_pu + 0.03)
+    v1 = jnp.clip(v_points[..., 0], v_ref_pu - 0.18, v2 - 0.02)
+    v4 = jnp.clip(v_points[..., 3], v3 + 0.02, v_ref_pu + 0.18)
     return jnp.stack((v1, v2, v3, v4), axis=-1)
 
 

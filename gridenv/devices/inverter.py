@@ -76,6 +76,8 @@ class InverterRequest:
     """Voltages of the curve in the mode `volt_var`."""
     volt_var_q_share: Float[Array, "*batch unit 4"] | None = None
     """Reactive power at these, share of rated apparent power."""
+    v_ref_pu: Float[Array, "*batch unit"] | None = None
+    """Reference voltage, about which the voltages of the curve have their ranges; None = 1."""
 
 
 @pytree
@@ -249,11 +251,14 @@ def _limit_request(
 ) -> InverterRequest:
     """The request within its limits; fields that are None stay None. Each half of a curve is limited by itself."""
     v_pu, q_share = request.volt_var_v_pu, request.volt_var_q_share
+    v_ref_pu = None if request.v_ref_pu is None else ieee1547.limit_v_ref(request.v_ref_pu)
+    about = 1.0 if v_ref_pu is None else v_ref_pu
     return InverterRequest(
         p_limit_kw=None if request.p_limit_kw is None else p_asked_kw,
         q_kvar=None if request.q_kvar is None else jnp.clip(request.q_kvar, q_min_kvar, q_max_kvar),
-        volt_var_v_pu=None if v_pu is None else ieee1547.limit_volt_var_v(v_pu),
+        volt_var_v_pu=None if v_pu is None else ieee1547.limit_volt_var_v(v_pu, about),
         volt_var_q_share=None if q_share is None else ieee1547.limit_volt_var_q(q_share),
+        v_ref_pu=v_ref_pu,
     )
 
 

@@ -216,12 +216,28 @@ def line_loss_kw(
 
 
 @jax.jit
+def line_p_kw(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) -> Float[Array, "*batch line"]:
+    """Active power into every line at its from end, all conductors together."""
+    v, current = _terminals(flow, slot_current, flow.operator.lines, flow.line_nodes)
+    n_phase = flow.n_phase
+    return jnp.sum((v[..., :n_phase] * current[..., :n_phase].conj()).real, axis=-1) * flow.s_base_kva
+
+
+@jax.jit
+def transformer_p_kw(
+    flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]
+) -> Float[Array, "*batch transformer terminal"]:
+    """Active power into every transformer at each of its terminals."""
+    v, current = _terminals(flow, slot_current, flow.operator.transformers, flow.transformer_nodes)
+    return (v * current.conj()).real * flow.s_base_kva
+
+
+@jax.jit
 def transformer_loss_kw(
     flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]
 ) -> Float[Array, "*batch transformer"]:
     """Active power lost in every transformer: what enters at all terminals. In float32 good to 1e-6 of its flow."""
-    v, current = _terminals(flow, slot_current, flow.operator.transformers, flow.transformer_nodes)
-    return jnp.sum((v * current.conj()).real, axis=-1) * flow.s_base_kva
+    return jnp.sum(transformer_p_kw(flow, slot_current), axis=-1)
 
 
 @jax.jit

@@ -15,6 +15,15 @@ from gridenv.powerflow.solver import Equipment
 
 
 @pytree
+class LocalControl:
+    """What is known of units whose reactive power follows the voltage at their terminals within the step."""
+
+    v_pu_per_kvar: Float[Array, "unit unit"]
+    """How the voltage at each unit moves with the reactive power of each one, in the unloaded network."""
+    s_rated_kva: Float[Array, " unit"]
+
+
+@pytree
 class DeviceGroup:
     """Units of one family and where they are in the network."""
 
@@ -24,6 +33,8 @@ class DeviceGroup:
     """Rows of `GridOutput.v_pu` at each unit's terminals; a unit of fewer legs repeats its own."""
     position: Int[Array, " unit"] | None = None
     """Equipment only: which tap changer, capacitor bank or switch of the network each unit is."""
+    local: LocalControl | None = None
+    """None where the units do not follow their voltage; at most one group does."""
     family: Family = static()
     names: tuple[str, ...] = static()
     """Unit names, such as `battery.18`."""

@@ -3,7 +3,7 @@
 1. what comes from outside: the scenario's values of this step
 2. projection: requests to what the devices can do, at the voltages of the step before
 3. equipment and injections: positions of taps, capacitors and switches; power of loads and devices
-4. power flow
+4. power flow, in balance with the units that follow the voltage at their terminals
 5. metering: voltages, flows, losses
 6. devices: their states after the step, from the power delivered
 7. ledgers: what the step was worth to each device
@@ -20,6 +20,7 @@ from gridenv.devices import load
 from gridenv.exogenous.scenario import sample
 from gridenv.powerflow import solver
 from gridenv.powerflow.solver import Equipment
+from gridenv.sim.local_curves import follow
 from gridenv.sim.metering import meter
 from gridenv.sim.model import GridModel
 from gridenv.sim.state import Command, GridOutput, GridState
@@ -40,8 +41,10 @@ def step(model: GridModel, state: GridState, command: Command) -> tuple[GridStat
     """
     series = sample(model.scenario, state.t)
     feasible = project(model, state, series, command)
-    equipment, injections = moved(model, feasible), inject(model, series, feasible)
-    solution = solve(model, injections, equipment, None if model.has_equipment else state.slot_voltage)
+    equipment = moved(model, feasible)
+    start = None if model.has_equipment else state.slot_voltage
+    feasible, solution = balance(model, state, series, command, feasible, equipment, start)
+    injections = inject(model, series, feasible)
     metered = meter(model, injections.p_kw, injections.q_kvar, equipment, solution)
     inputs = model.inputs(state.t, series, metered.v_pu)
     after = tuple(
@@ -88,6 +91,23 @@ def inject(model: GridModel, series: Float[Array, "*batch series"], feasible: tu
     injecting = [d for group, d in zip(model.groups, feasible, strict=True) if group.family.moves is None]
     p_kw = jnp.concatenate([load_p_kw, *(d.p_kw for d in injecting)], axis=-1)
     return Injections(p_kw, jnp.concatenate([load_q_kvar, *(d.q_kvar for d in injecting)], axis=-1))
+
+
+def balance(
+    model: GridModel,
+    state: GridState,
+    series: Float[Array, "*batch series"],
+    command: Command,
+    feasible: tuple[Any, ...],
+    equipment: Equipment,
+    start: Float[Array, "*batch two_slot"] | None,
+) -> tuple[tuple[Any, ...], solver.FlowSolution]:
+    """What the groups do and the power flow that comes of it."""
+
+    def run(done: tuple[Any, ...], first: Array | None) -> solver.FlowSolution:
+        return solve(model, inject(model, series, done), equipment, first)
+
+    return follow(model, state, series, command, feasible, run, start)
 
 
 def solve(

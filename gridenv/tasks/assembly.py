@@ -17,7 +17,7 @@ from gridenv.network.phase_tables import PhaseInjectionTable
 from gridenv.network.spec import InjectionTable
 from gridenv.powerflow import PowerFlow
 from gridenv.powerflow.solver import Equipment
-from gridenv.sim.model import DeviceGroup, GridModel
+from gridenv.sim.model import DeviceGroup, GridModel, LocalControl
 from gridenv.tasks.demand_response import (
     DemandResponse,
     empty_columns,
@@ -144,12 +144,27 @@ def _device_group(config: GridTaskConfig, group: UnitGroup, power_flow: PowerFlo
         default = tuple(float(getattr(power_flow, _EQUIPMENT[moves][1])[r]) for r in rows)
         position = jnp.asarray(rows, "int32")
     around = Surroundings(names=group.names, scenario=scenario, dtype=config.dtype, element_default=default)
+    node = _unit_nodes(power_flow, group)
     return DeviceGroup(
         params=group.kind.parameters(group.configs, around),
-        node=jnp.asarray(_unit_nodes(power_flow, group), "int32"),
+        node=jnp.asarray(node, "int32"),
         position=position,
+        local=_local_control(config, group, power_flow, node),
         family=group.kind.family,
         names=group.names,
+    )
+
+
+def _local_control(
+    config: GridTaskConfig, group: UnitGroup, power_flow: PowerFlow, node: np.ndarray
+) -> LocalControl | None:
+    if not group.kind.follows_voltage(group.configs[0]):
+        return None
+    nothing = np.zeros(len(power_flow.injection_names))
+    moves = power_flow.sensitivity(power_flow.solve(nothing, nothing), group.names).dv_dq
+    return LocalControl(
+        v_pu_per_kvar=jnp.asarray(np.asarray(moves)[node].mean(axis=1), config.dtype),
+        s_rated_kva=jnp.asarray([c.s_rated_kva for c in group.configs], config.dtype),
     )
 
 

@@ -106,8 +106,9 @@ class GridTaskConfig(BaseModel):
     """Steps of forecast of profiles and price in the observation; the last observation of an episode then reads no
     further than the gap day after it."""
     forecast_error: float = Field(default=0.0, ge=0.0, le=1.0)
-    """Standard deviation of a forecast's error a day ahead, as a share of the value; nearer steps have less of it, as
-    the square root of the time ahead. 0 = perfect. Assumed: independent from step to step and series to series."""
+    """Standard deviation of a forecast's error a day ahead, as a share of the value, of temperatures as a share of
+    10 K; nearer steps have less of it, as the square root of the time ahead. 0 = perfect; needs `forecast_steps`.
+    Assumed: independent from step to step and series to series."""
     forecast_seed: NonNegativeInt = 0
     """Of the errors; the same step sees the same forecast whenever it is asked for."""
     split: Literal["train", "validation", "test"] = "train"

@@ -23,6 +23,9 @@ from gridenv.tasks.units.kind import UnitKind
 _V_SENSOR_PU = (0.5, 1.5)
 _PRICE_RANGE_EUR_MWH = (-500.0, 1000.0)
 _PROFILE_RANGE = (-3.0, 3.0)
+_TEMPERATURE_BASE_K = 10.0
+"""What the error of a temperature is a share of, as zero degrees are no small value. Assumed: an error of 20 % a day
+ahead then goes with one of 2 K, about what forecasts of a point for tomorrow have."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,7 +42,9 @@ class Observer:
     """Columns of which only the present row is observed."""
     forecast_steps: int
     forecast_error: float
-    """Standard deviation of the error a day ahead, share of the value."""
+    """Standard deviation of the error a day ahead, share of the value, or of `error_base` where that is not 0."""
+    error_base: tuple[float, ...]
+    """[outside] what errors are a share of; 0 = the value itself."""
     forecast_seed: int
 
     def __call__(self, model: GridModel, state: GridState, output: GridOutput) -> Array:
@@ -54,7 +59,9 @@ class Observer:
             parts.append(values.reshape(*values.shape[:-2], -1))
         window = sample_window(scenario, state.t, self.forecast_steps + 1)[..., np.array(self.outside)]
         if self.forecast_error:
-            window = window * (1.0 + self._errors(state.t, scenario.steps_per_day, window.dtype))
+            base = np.array(self.error_base, window.dtype)
+            errors = self._errors(state.t, scenario.steps_per_day, window.dtype)
+            window = window + errors * jnp.where(base > 0.0, base, window)
         parts.append(window.reshape(*window.shape[:-2], -1))
         parts.append(series[..., np.array(self.present)])
         return jnp.concatenate(parts, axis=-1)
@@ -62,7 +69,7 @@ class Observer:
     def _errors(
         self, t: Int[Array, "*batch"], steps_per_day: int, dtype: np.dtype
     ) -> Float[Array, "*batch horizon series"]:
-        """Relative errors of the forecasts made at steps t; the present step has none."""
+        """Errors of the forecasts made at steps t, as shares; the present step has none."""
         shape = (self.forecast_steps + 1, len(self.outside))
         growth = np.sqrt(np.arange(shape[0]) / steps_per_day)[:, None] * self.forecast_error
         key = stream(jax.random.key(self.forecast_seed), "forecast_error")
@@ -74,8 +81,13 @@ def observer(config: GridTaskConfig, assembly: Assembly) -> tuple[ChannelSet, Ob
     """Channels and values of a task's observation.
 
     Raises:
-        ConfigError: for buses that the network has not.
+        ConfigError: for buses that the network has not, and for an error of forecasts that there are none of.
     """
+    if config.forecast_error and not config.forecast_steps:
+        raise ConfigError(
+            f"task: forecast_error is {config.forecast_error:g} with forecast_steps 0; allowed: 0 without a forecast, "
+            "as the present step is known exactly; set forecast_steps to 1 or more, or leave forecast_error out"
+        )
     scenario = assembly.model.scenario
     nodes = _observed_nodes(config, assembly)
     names = assembly.power_flow.node_names
@@ -99,6 +111,7 @@ def observer(config: GridTaskConfig, assembly: Assembly) -> tuple[ChannelSet, Ob
         present=tuple(scenario.column(name) for name in present),
         forecast_steps=config.forecast_steps,
         forecast_error=config.forecast_error,
+        error_base=tuple(_TEMPERATURE_BASE_K if n in own and own[n].unit == "degC" else 0.0 for n in outside),
         forecast_seed=config.forecast_seed,
     )
 

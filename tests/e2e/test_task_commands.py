@@ -43,3 +43,15 @@ def test_movie_draws_every_step_of_a_day(tmp_path):
         first = np.asarray(picture.convert("RGB"))
     assert first.shape == (540, 960, 3)
     assert first.std() > 5.0
+
+
+def test_movie_draws_one_moment_into_a_png(tmp_path):
+    file = tmp_path / "moment.png"
+    done = run("movie", TASK, file, "--controller", "none", "--hour", "0.5")
+    assert done.exit_code == 0, done.output
+    with Image.open(file) as picture:
+        assert picture.size == (960, 540)
+    refused = run("movie", TASK, file, "--hour", "24.5")
+    assert "hour is 24.5; allowed: 0 to 24" in str(refused.exception)
+    refused = run("movie", TASK, tmp_path / "none" / "moment.png")
+    assert "there is no folder" in str(refused.exception)

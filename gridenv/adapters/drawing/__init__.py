@@ -3,7 +3,7 @@
 from gridenv.adapters.drawing.frame import DEFAULT_SIZE, Canvas, draw
 from gridenv.adapters.drawing.layout import Branches, FeederLayout
 from gridenv.adapters.drawing.movie import save_movie
-from gridenv.adapters.drawing.scene import DeviceMark, Scene, branch_loading, bus_voltages
+from gridenv.adapters.drawing.scene import DeviceMark, Scene, branch_loading, branch_power, bus_voltages
 from gridenv.adapters.drawing.window import HumanWindow
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "HumanWindow",
     "Scene",
     "branch_loading",
+    "branch_power",
     "bus_voltages",
     "draw",
     "save_movie",

@@ -7,6 +7,7 @@ from matplotlib.artist import Artist
 from numpy.typing import NDArray
 
 from gridenv.adapters.drawing import colours, glyphs
+from gridenv.adapters.drawing.arrows import arrow_spot, arrows_along, triangle
 from gridenv.adapters.drawing.devices import DeviceLayer
 from gridenv.adapters.drawing.layout import FeederLayout
 from gridenv.adapters.drawing.placing import (
@@ -37,8 +38,8 @@ _MOST_NAMED_BUSES = 400
 _WIDEST_NOTE = "188 %"
 _NOTES = 6
 """Overloaded branches whose loading is written out, the worst ones first."""
-_IDLE_SHARE = 0.003
-"""A branch gets no arrow where its power is a smaller share of the largest."""
+_ARROW_SPACING = 62.0
+"""Least distance of arrows that point the same way along a run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +114,11 @@ class Diagram:
         self._name_buses(layout, self._naming_order(layout, at_devices), occupied, beside=False)
         self._note_spots = [self._note_spot(middle, occupied) for middle in self._middles]
         self._make_wires()
+        symbols = dict(zip(self._symbol_pairs, self._symbol_sizes, strict=True))
+        self._arrow_spots = [
+            arrow_spot(middle, kind, symbols.get(i, 0.0), self._grid.radius_px)
+            for i, (middle, kind) in enumerate(zip(self._middles, self._wires.kind, strict=True))
+        ]
         self._make_buses()
         self.moving: list[Artist] = [
             *(self._casing, self._closed, self._open, self._symbols, self._arrows),
@@ -123,7 +129,7 @@ class Diagram:
     @property
     def has_arrows(self) -> bool:
         """Whether there is room to show the direction of power."""
-        return any(middle.length_px >= self._least_for_arrow for middle in self._middles)
+        return any(spot.length_px >= self._least_for_arrow for spot in self._arrow_spots)
 
     @property
     def _least_for_arrow(self) -> float:
@@ -189,7 +195,7 @@ class Diagram:
             upright = glyphs.TRANSFORMER_UPRIGHT if is_upright else glyphs.TRANSFORMER
             paths.append(glyphs.BOX if is_switch else upright)
             sizes.append(sheet.px(3.2) if is_switch else min(sheet.px(8.0), max(4.0, 0.22 * self._grid.cell_px[0])))
-        self._symbol_pairs = shown
+        self._symbol_pairs, self._symbol_sizes = shown, sizes
         self._symbols = sheet.marks(
             paths or [glyphs.BOX],
             [self._middles[i].place for i in shown],
@@ -233,18 +239,10 @@ class Diagram:
         self._write_notes(np.where(over, loading, 0.0))
 
     def _arrow_shapes(self, p_kw: Floats) -> list[Floats]:
-        """Small triangles that point along the power; transformers have a symbol there."""
-        least = _IDLE_SHARE * float(np.max(np.abs(p_kw), initial=0.0))
+        """Small triangles that point along the power."""
         size = min(self._sheet.px(4.2), max(2.2, 0.45 * min(self._grid.cell_px)))
-        shapes = []
-        for middle, p, kind in zip(self._middles, p_kw, self._wires.kind, strict=True):
-            if kind == "line" and abs(p) > least and middle.length_px >= self._least_for_arrow:
-                turn = middle.angle_rad if p > 0 else middle.angle_rad + np.pi
-                along, across = np.array([np.cos(turn), np.sin(turn)]), np.array([-np.sin(turn), np.cos(turn)])
-                tip = np.array(middle.place) + size * along
-                back = np.array(middle.place) - 0.7 * size * along
-                shapes.append(np.array([tip, back + 0.85 * size * across, back - 0.85 * size * across]))
-        return shapes
+        arrows = arrows_along(self._arrow_spots, p_kw, self._sheet.px(_ARROW_SPACING), self._least_for_arrow)
+        return [triangle(place, turn, size) for place, turn in arrows]
 
     def _write_notes(self, overload: Floats) -> None:
         """Loadings of the worst overloaded branches, those that have room."""

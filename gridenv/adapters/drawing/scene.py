@@ -184,6 +184,32 @@ def branch_loading(branches: Branches, line_loading: ArrayLike, transformer_load
     return loading
 
 
+def branch_power(
+    branches: Branches, line_p_kw: ArrayLike, transformer_p_kw: ArrayLike, transformer_bus: Sequence[Names]
+) -> Floats:
+    """Active power along every branch.
+
+    Args:
+        branches: of the network.
+        line_p_kw: [line] into the line at its from end.
+        transformer_p_kw: [transformer, terminal] into the transformer.
+        transformer_bus: [transformer, terminal] where each terminal is; empty where there is none.
+
+    Returns:
+        [branch] from `from_bus` to `to_bus`, at a transformer what comes out there; NaN for switches.
+    """
+    kinds = np.array(branches.kind)
+    power = np.full(len(kinds), np.nan)
+    power[kinds == "line"] = line_p_kw
+    number: dict[str, int] = {}
+    entering = np.asarray(transformer_p_kw, float)
+    for i in np.flatnonzero(kinds == "transformer"):
+        row = number.setdefault(branches.names[i], len(number))
+        is_there = [bus == branches.to_bus[i] for bus in transformer_bus[row]]
+        power[i] = -entering[row, is_there].sum()
+    return power
+
+
 def power_text(p_kw: Number) -> str:
     """A power with its sign in as few characters as three digits need."""
     p_kw = float(p_kw)

@@ -140,6 +140,6 @@ KIND = UnitKind(
     channels=_channels,
     observe=_observe,
     rule=_rule,
-    level=lambda params, state: state.e_kwh / params.e_max_kwh,
+    level=lambda params, state, t: state.e_kwh / params.e_max_kwh,
     split=lambda config: config.control,
 )

@@ -5,7 +5,7 @@ from typing import Literal
 
 from jax import Array
 from jax import numpy as jnp
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
 
 from gridenv.core.channels import Channel
@@ -162,6 +162,12 @@ def _rule(params: EvChargerParams, state: EvChargerState, inputs: Inputs, outloo
     return -jnp.minimum(seen.p_charge_max_kw, enough_kw)[..., None]
 
 
+def _level(params: EvChargerParams, state: EvChargerState, t: Int[Array, "*batch"]) -> Float[Array, "*batch unit"]:
+    """Charge of the vehicles; NaN where none is connected."""
+    seen = ev_charger.observe(params, state, t)
+    return jnp.where(seen.connected > 0, seen.soc, jnp.nan)
+
+
 KIND = UnitKind(
     family=ev_charger.EV_CHARGER,
     controls=_controls,
@@ -172,5 +178,6 @@ KIND = UnitKind(
     channels=_channels,
     observe=_observe,
     rule=_rule,
+    level=_level,
     split=lambda config: (config.use, config.seed, config.sessions, config.v2g_share),
 )

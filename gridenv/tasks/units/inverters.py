@@ -1,5 +1,5 @@
 """Photovoltaic and wind plants as units of a task: reactive power, or active and reactive power, as shares of what is
-available in the step."""
+available in the step, or the parameters of a volt-var curve."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -14,6 +14,7 @@ from gridenv.devices import ieee1547, inverter
 from gridenv.devices.family import Inputs
 from gridenv.devices.inverter import InverterFeasible, InverterParams, InverterRequest, InverterState
 from gridenv.devices.inverter_spec import InverterSpec
+from gridenv.tasks.units import volt_var_curves
 from gridenv.tasks.units.kind import Control, Surroundings, UnitConfig, UnitKind
 
 Q_ENTRY = 0
@@ -30,8 +31,9 @@ class InverterConfig(UnitConfig):
     """Rated power of the modules or of the turbine."""
     profile: str
     """Series of sunshine or wind, relative to `p_dc_kw`."""
-    control: Literal["none", "q", "p_q"] = "q"
-    """`q`: reactive power is commanded, active power is what is available. `p_q`: both. `none`: neither."""
+    control: Literal["none", "q", "p_q", "volt_var"] = "q"
+    """`q`: reactive power is commanded, active power is what is available. `p_q`: both. `none`: neither.
+    `volt_var`: the parameters of a volt-var curve, which the inverter follows by itself at its own voltage."""
     s_over_p_dc: PositiveFloat = 1.1
     """Apparent-power rating of the inverter as a multiple of `p_dc_kw`."""
     q_max_over_s: float = Field(default=0.44, gt=0.0, le=1.0)
@@ -59,10 +61,16 @@ def q_limit_kvar(params: InverterParams, p_kw: Float[Array, "*batch unit"]) -> F
     return jnp.maximum(jnp.minimum(jnp.minimum(absorb, inject), room), _MIN_KW)
 
 
+def follows_curve(params: InverterParams) -> bool:
+    """Whether the group's actions are the parameters of curves."""
+    return "volt_var" in params.q_modes
+
+
 def _controls(config: InverterConfig, name: str) -> tuple[Control, ...]:
     q = Channel(name=f"{name}.q_share", unit="", low=-1.0, high=1.0, scale=1.0, source=name)
     p = Channel(name=f"{name}.p_share", unit="", low=0.0, high=1.0, offset=0.5, scale=0.5, source=name)
-    entries = {"none": (), "q": (q,), "p_q": (q, p)}[config.control]
+    curve = volt_var_curves.channels(name)
+    entries = {"none": (), "q": (q,), "p_q": (q, p), "volt_var": curve}[config.control]
     return tuple(Control(channel=channel) for channel in entries)
 
 
@@ -77,6 +85,7 @@ def _parameters(configs: Sequence[InverterConfig], around: Surroundings) -> Inve
             q_absorb_max_kvar=c.q_max_over_s * c.s_rated_kva,
             has_q_priority=False,
             has_q_at_night=True,
+            q_mode="volt_var" if c.control == "volt_var" else "constant_q",
             curtailment_price_per_kwh=c.curtailment_eur_kwh,
         )
         for name, c in zip(around.names, configs, strict=True)
@@ -88,6 +97,8 @@ def _request(params: InverterParams, state: InverterState, action: Array, inputs
     del state
     if not action.shape[-1]:
         return InverterRequest()
+    if follows_curve(params):
+        return volt_var_curves.request(params, action)
     p_kw = _available_kw(params, inputs)
     if action.shape[-1] == 2:
         p_kw = p_kw * action[..., 1]
@@ -96,8 +107,10 @@ def _request(params: InverterParams, state: InverterState, action: Array, inputs
 
 
 def _applied(params: InverterParams, feasible: InverterFeasible, inputs: Inputs, asked: Array) -> Array:
-    """Shares carried out; at night any share of the active power is."""
+    """Shares carried out, at night any share of the active power is; or the curve that was followed."""
     del inputs
+    if follows_curve(params):
+        return volt_var_curves.in_force(params, feasible)
     q_share = feasible.q_kvar / q_limit_kvar(params, feasible.p_kw)
     if asked.shape[-1] < 2:
         return q_share[..., None][..., : asked.shape[-1]]
@@ -106,9 +119,11 @@ def _applied(params: InverterParams, feasible: InverterFeasible, inputs: Inputs,
     return jnp.stack([q_share, p_share], axis=-1)
 
 
-def _idle(params: InverterParams, state: InverterState, inputs: Inputs) -> Float[Array, "*batch unit 2"]:
-    """No reactive power, all active power."""
+def _idle(params: InverterParams, state: InverterState, inputs: Inputs) -> Float[Array, "*batch unit entry"]:
+    """No reactive power, all active power; of a curve the default."""
     del inputs
+    if follows_curve(params):
+        return volt_var_curves.default(params, state.q_kvar)
     one = jnp.ones_like(state.q_kvar)
     return jnp.stack([jnp.zeros_like(one), one], axis=-1)
 
@@ -141,5 +156,6 @@ KIND = UnitKind(
     channels=_channels,
     observe=_observe,
     profiles=lambda configs: [c.profile for c in configs],
+    follows_voltage=lambda config: config.control == "volt_var",
     split=lambda config: config.control,
 )

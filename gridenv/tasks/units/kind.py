@@ -103,14 +103,16 @@ class UnitKind:
     """(params, state, feasible of the step before, inputs of the step to decide on) -> physical values."""
     rule: Callable[[Any, Any, Inputs, Outlook], Float[Array, "*batch unit control"]] | None = None
     """Action of the usual rule, as `idle`; None = idle, or a rule that needs the network (see `agents.rules`)."""
-    level: Callable[[Any, Any], Float[Array, "*batch unit"]] | None = None
-    """(params, state) -> how full each unit is, 0..1; for drawing."""
+    level: Callable[[Any, Any, Int[Array, "*batch"]], Float[Array, "*batch unit"]] | None = None
+    """(params, state, its scenario step) -> how full each unit is, 0..1, NaN where there is nothing; for drawing."""
     event_kw: Callable[[Any], float] | None = None
     """(config) -> largest demand of a unit that takes part in demand response; None = units of this kind do not."""
     profiles: Callable[[Sequence[Any]], Sequence[str]] = lambda configs: ()
     """Columns of the profile table that the units follow."""
     columns: Callable[[Sequence[Any]], Sequence[Column]] = lambda configs: ()
     """Further series that the units need."""
+    follows_voltage: Callable[[Any], bool] = lambda config: False
+    """(config) -> whether the unit's reactive power follows the voltage at its terminals within the step."""
     split: Callable[[Any], Any] = lambda config: None
     """Units for which it differs are put into groups of their own, for instance those without controls."""
 

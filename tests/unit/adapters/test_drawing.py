@@ -19,13 +19,15 @@ from gridenv.adapters.drawing import (
     HumanWindow,
     Scene,
     branch_loading,
+    branch_power,
     bus_voltages,
     colours,
     draw,
     save_movie,
 )
+from gridenv.adapters.drawing.arrows import arrow_spot, arrows_along
 from gridenv.adapters.drawing.layout import NO_BUS
-from gridenv.adapters.drawing.placing import Grid, Occupied, device_spots, name_spots, overlaps
+from gridenv.adapters.drawing.placing import Grid, Middle, Occupied, device_spots, name_spots, overlaps
 from gridenv.core.errors import ConfigError, DataError, MissingExtraError
 from gridenv.network import load_network
 from gridenv.network.spec import BusTable, LineTable, NetworkSpec, SourceTable, SwitchTable
@@ -329,6 +331,39 @@ def test_arrows_follow_the_power():
     forth, back, none = (replace(FEEDER, branch_p_kw=np.full(4, p)) for p in (5.0, -5.0, 0.0))
     assert changed(forth, back).sum() > 20
     assert changed(forth, none).sum() > 20
+
+
+def test_arrows_that_say_the_same_keep_their_distance_and_every_turn_has_one():
+    def spots(n, y=0.0):
+        return [Middle((30.0 * i, y), 0.0, 25.0) for i in range(n)]
+
+    def shown(spots, p_kw):
+        return [(place[0], round(np.cos(turn))) for place, turn in arrows_along(spots, np.array(p_kw), 61.0, 15.0)]
+
+    assert shown(spots(5), [9.0, 8.0, 7.0, 6.0, 5.0]) == [(0.0, 1), (90.0, 1)]
+    assert shown(spots(3), [9.0, -8.0, 7.0]) == [(0.0, 1), (30.0, -1)]
+    assert shown(spots(2), [9.0, 0.01]) == [(0.0, 1)]
+    assert len(shown([*spots(1), *spots(1, y=20.0)], [9.0, 8.0])) == 2
+    assert shown([Middle((0.0, 0.0), 0.0, 14.0)], [9.0]) == []
+
+
+def test_arrow_of_a_transformer_is_beside_its_symbol():
+    spot = arrow_spot(Middle((50.0, 0.0), 0.0, 80.0), "transformer", 10.0, 5.0)
+    assert spot.place == (72.5, 0.0)
+    assert spot.length_px == 35.0
+    assert arrow_spot(Middle((50.0, 0.0), 0.0, 80.0), "switch", 3.0, 5.0).length_px == 0.0
+
+
+def test_branch_power_of_a_transformer_is_what_comes_out_at_its_other_bus():
+    branches = Branches(
+        names=("l", "t", "t", "s"),
+        from_bus=("a", "b", "b", "c"),
+        to_bus=("b", "c", "d", "e"),
+        kind=("line", "transformer", "transformer", "switch"),
+        is_open=np.zeros(4, bool),
+    )
+    power = branch_power(branches, [5.0], [[10.0, -4.0, -2.5, -3.0]], [("b", "c", "d", "c")])
+    np.testing.assert_array_equal(power, [5.0, 7.0, 2.5, np.nan])
 
 
 def test_device_fills_with_its_level_and_fades_when_nothing_is_there():

@@ -74,3 +74,25 @@ def test_forecast_errors_grow_with_the_time_ahead_and_are_the_same_when_asked_ag
     # 0.2 sqrt(4 / 96) and 0.2 sqrt(16 / 96); 206 days give 5 % of either.
     assert spread(4) == pytest.approx(0.2 * np.sqrt(4 / 96), rel=0.2)
     assert spread(16) == pytest.approx(0.2 * np.sqrt(16 / 96), rel=0.2)
+
+
+def test_error_without_a_forecast_is_refused():
+    with pytest.raises(
+        ConfigError, match=r"forecast_error is 0\.2 with forecast_steps 0; allowed: 0 without a forecast"
+    ):
+        make("VoltVar-IEEE33-v0", forecast_error=0.2)
+
+
+def test_forecast_errors_of_temperatures_are_kelvin_whatever_the_temperature():
+    task, settings = "DemandResponse-SimBenchLV-v0", {"forecast_steps": 16, "observed_buses": ["6"]}
+    env, params = make(task, forecast_error=0.2, **settings)
+    exact, _ = make(task, **settings)
+    starts = params.starts + 40
+    noisy, true = (e._observation.decode(np.asarray(e.reset_at(starts, params)[0])) for e in (env, exact))
+    i = env.task.observation.names.index("outdoor_temp_c.ahead_16")
+    error_k, temp_c = (noisy - true)[:, i], true[:, i]
+    # 0.2 * 10 K * sqrt(16 / 96); 206 days give 5 % of it, halves of them 7 %.
+    expected = pytest.approx(2.0 * np.sqrt(16 / 96), rel=0.25)
+    assert np.std(error_k) == expected
+    assert np.std(error_k[temp_c < np.median(temp_c)]) == expected
+    assert np.std(error_k[temp_c > np.median(temp_c)]) == expected
