@@ -1,10 +1,11 @@
 """Speed of environments and of training, in environment steps per second."""
 
+import importlib.util
 from collections.abc import Sequence
 from typing import Any
 
 from experiments.bench import rows
-from experiments.bench.contest import Contest, Contestant, progress_bar
+from experiments.bench.contest import Contest, Contestant, Timing, progress_bar
 from experiments.bench.plan import Plan
 from experiments.bench.rows import Row
 
@@ -15,6 +16,9 @@ ENGINES = {
 }
 """Engine of a row -> class in `experiments.bench.environments`."""
 _SINGLE = "gridenv gymnasium.make"
+_PEER = "gym-anm"
+_PEER_TASK, _PEER_MODULE = "ANM6Easy-v0", "gym_anm"
+_ONE_AT_A_TIME = (_SINGLE, _PEER)
 AGENT = "ppo"
 _DTYPE = "float32"
 
@@ -32,24 +36,33 @@ def measure_environments(plan: Plan, steps: int, keep: rows.Keep) -> list[Row]:
     """
     result = []
     rows.machine()
-    n_contestants = (len(plan.batches) * (len(ENGINES) - 1) + 1) * len(plan.threads)
+    has_peer = importlib.util.find_spec(_PEER_MODULE) is not None
+    n_contestants = (len(plan.batches) * (len(ENGINES) - 1) + 1) * len(plan.threads) + has_peer
     with progress_bar("bench env", n_contestants * plan.runs * len(plan.cases)) as bar:
+        if not has_peer:
+            bar.note(f"left out: {_PEER}: package {_PEER} is not installed; pip install 'gridenv[bench]'")
         for case in plan.cases:
-            with Contest(_environments(plan, case), bar) as contest:
+            contestants = _environments(plan, case) + ([_peer(plan)] if has_peer else [])
+            with Contest(contestants, bar) as contest:
                 for i, batch in enumerate(plan.batches):
 
                     def inputs(one: Contestant, batch: int = batch, is_first: bool = i == 0) -> dict[str, Any] | None:
-                        if one.about == _SINGLE:
+                        if one.about in _ONE_AT_A_TIME:
                             return {"batch": 1, "steps": steps} if is_first else None
                         return {"batch": batch, "steps": steps}
 
                     for one, timing in contest.measure(inputs, plan.runs, plan.seconds).items():
-                        size = 1 if one.about == _SINGLE else batch
-                        result.append(
-                            rows.rate_row(timing, **_about(plan, case, one, size), steps_per_call=steps, **_versions())
-                        )
+                        result.append(_environment_row(plan, case, one, timing, batch, steps))
             keep(result)
     return result
+
+
+def _environment_row(plan: Plan, case: str, one: Contestant, timing: Timing, batch: int, steps: int) -> Row:
+    if one.about == _PEER:
+        about = _about(plan, _PEER_TASK, one, 1) | {"dtype": "float64", "beside": case}
+        return rows.rate_row(timing, **about, engine_version=rows.engine_version(_PEER), **rows.machine())
+    size = 1 if one.about == _SINGLE else batch
+    return rows.rate_row(timing, **_about(plan, case, one, size), steps_per_call=steps, **_versions())
 
 
 def measure_training(plan: Plan, updates: int, seeds: Sequence[int], keep: rows.Keep) -> list[Row]:
@@ -98,6 +111,17 @@ def _environments(plan: Plan, case: str) -> list[Contestant]:
         for threads in reversed(plan.threads)
         for name, subject in ENGINES.items()
     ]
+
+
+def _peer(plan: Plan) -> Contestant:
+    return Contestant(
+        label=f"{_PEER} {_PEER_TASK}",
+        target="experiments.bench.peer_environments:AnmEnvironment",
+        arguments={},
+        threads=max(plan.threads),
+        is_peer=True,
+        about=_PEER,
+    )
 
 
 def _learners(plan: Plan, case: str) -> list[Contestant]:
