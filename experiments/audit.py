@@ -233,18 +233,39 @@ def _tracks(env: GridEnv) -> NDArray[np.int64]:
     return np.unique(kinds, return_inverse=True)[1]
 
 
-def table(audits: Sequence[DayAudit]) -> Table:
-    """Returns of a day in EUR, a day a row."""
-    shown = Table(box=SIMPLE_HEAD, title=f"{audits[0].task}: return of a day, EUR", padding=(0, 0, 0, 1))
-    searches = [found.search for found in audits[0].findings]
-    for column in ("from step", *REFERENCES, *(f"best of {name}" for name in searches), "schedules", "failed flows"):
-        shown.add_column(column, justify="right")
-    for day in audits:
-        shown.add_row(
+def columns(audits: Sequence[DayAudit]) -> tuple[str, ...]:
+    """Heads of the table."""
+    searches = (f"best of {found.search}" for found in audits[0].findings)
+    return ("task", "from step", *REFERENCES, *searches, "schedules", "failed flows")
+
+
+def rows(audits: Sequence[DayAudit]) -> list[tuple[str, ...]]:
+    """Cells of the table, a day a row."""
+    return [
+        (
+            day.task,
             f"{day.start}",
             *(f"{day.references[name]:,.2f}" for name in REFERENCES),
             *(f"{found.best_eur:,.2f}" for found in day.findings),
             f"{sum(found.evaluations for found in day.findings):,}",
             f"{sum(found.failed for found in day.findings):,}",
         )
+        for day in audits
+    ]
+
+
+def table(audits: Sequence[DayAudit]) -> Table:
+    """Returns of days in EUR."""
+    shown = Table(box=SIMPLE_HEAD, title="return of a day, EUR", padding=(0, 0, 0, 1))
+    for i, column in enumerate(columns(audits)):
+        shown.add_column(column, justify="left" if i == 0 else "right")
+    for row in rows(audits):
+        shown.add_row(*row)
     return shown
+
+
+def markdown(audits: Sequence[DayAudit]) -> str:
+    """The same as a table for documents."""
+    heads = columns(audits)
+    lines = [heads, ("---", *["---:"] * (len(heads) - 1)), *rows(audits)]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)

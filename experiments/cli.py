@@ -151,6 +151,7 @@ def audit(
     days: Annotated[int, typer.Option(help="Days searched, spread over the split.")] = 3,
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     seed: Annotated[int, typer.Option(help="Seed of the searches.")] = 0,
+    markdown: Annotated[Path | None, typer.Option(help="Write the table here as well.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("runs/audit"),
 ) -> None:
     """Look for ways to game a task: random schedules and CMA-ES against the best plan known and doing nothing.
@@ -163,15 +164,18 @@ def audit(
     from experiments.run import write_json
     from gridenv.core.config import display_path
 
-    problems: list[str] = []
     out.mkdir(parents=True, exist_ok=True)
+    every = []
     for task in tasks:
         done = audits.audit(task, split, days, evaluations, seed)
-        console.OUTPUT.print(audits.table(done))
+        every += done
         file = out / f"{done[0].task}-{split}.json"
         write_json(file, [day.to_json() for day in done])
         console.say(f"written: {display_path(file)}")
-        problems += [problem for day in done for problem in day.problems]
+    console.OUTPUT.print(audits.table(every))
+    if markdown is not None:
+        markdown.write_text(audits.markdown(every), encoding="utf-8")
+    problems = [problem for day in every for problem in day.problems]
     for problem in problems:
         console.say(f"suspicious: {problem}")
     if problems:

@@ -44,6 +44,14 @@ def test_results_are_valid_json():
     assert json.loads(json.dumps(day(finding()).to_json(), allow_nan=False))["findings"][0]["best_failed_eur"] is None
 
 
+def test_the_table_has_a_row_for_each_day_and_a_cell_for_each_column():
+    lines = audit.markdown([day(finding()), day(finding(failed=2))]).splitlines()
+    assert len(lines) == 4
+    assert {line.count("|") for line in lines} == {len(audit.columns([day(finding())])) + 1}
+    assert lines[0].startswith("| task | from step | none | rule | oracle | best of random |")
+    assert lines[3].endswith("| 10 | 2 |")
+
+
 def test_random_schedules_hold_their_values_and_stay_in_the_range():
     schedules = audit._random_schedules(np.random.default_rng(0), 96, 3)
     assert schedules.shape == (96, audit.BATCH, 3)
