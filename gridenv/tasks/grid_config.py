@@ -21,6 +21,7 @@ from gridenv.tasks.units import (
     curtailable_loads,
     equipment,
     ev_chargers,
+    generators,
     heat_pumps,
     inverters,
 )
@@ -29,6 +30,7 @@ from gridenv.tasks.units.batteries import BatteryConfig
 from gridenv.tasks.units.curtailable_loads import CurtailableLoadConfig
 from gridenv.tasks.units.equipment import CapacitorConfig, TapChangerConfig
 from gridenv.tasks.units.ev_chargers import EvChargerConfig
+from gridenv.tasks.units.generators import GeneratorConfig
 from gridenv.tasks.units.heat_pumps import HeatPumpConfig
 from gridenv.tasks.units.inverters import InverterConfig
 from gridenv.tasks.units.kind import UnitKind
@@ -87,6 +89,7 @@ class GridTaskConfig(BaseModel):
     heat_pumps: tuple[HeatPumpConfig, ...] = ()
     appliances: tuple[ApplianceConfig, ...] = ()
     curtailable_loads: tuple[CurtailableLoadConfig, ...] = ()
+    generators: tuple[GeneratorConfig, ...] = ()
     tap_changers: tuple[TapChangerConfig, ...] = ()
     capacitors: tuple[CapacitorConfig, ...] = ()
     demand_response: DemandResponseConfig | None = None
@@ -130,6 +133,7 @@ UNIT_KINDS: dict[str, UnitKind] = {
     "heat_pumps": heat_pumps.KIND,
     "appliances": appliances.KIND,
     "curtailable_loads": curtailable_loads.KIND,
+    "generators": generators.KIND,
     "tap_changers": equipment.TAP_CHANGERS,
     "capacitors": equipment.CAPACITORS,
 }
