@@ -15,6 +15,7 @@ from gridenv.devices import ieee1547
 from gridenv.exogenous.scenario import sample
 from gridenv.powerflow import flows
 from gridenv.powerflow.solver import Equipment
+from gridenv.sim import supply
 from gridenv.sim.model import GridModel
 from gridenv.sim.state import GridState
 from gridenv.sim.step import Injections, balance, moved, project, solve
@@ -69,6 +70,7 @@ def _equilibrium(
     command = actuator.command(model, grid, action)
     feasible = project(model, grid, series, command)
     equipment = moved(model, feasible)
+    live = supply.energised(model, equipment)
     limit = inverters.q_limit_kvar(group.params, feasible[row].p_kw)
     rating = group.params.ratings.s_rated_kva
     v_points, q_points = group.params.volt_var_v_pu, group.params.volt_var_q_share
@@ -76,7 +78,7 @@ def _equilibrium(
 
     def gap(q_kvar: Array, start: Array) -> tuple[Array, Array, Array]:
         done = (*feasible[:row], replace(feasible[row], q_kvar=q_kvar), *feasible[row + 1 :])
-        _, solution = balance(model, grid, series, command, done, equipment, start)
+        _, solution = balance(model, grid, series, command, done, equipment, live, start)
         v_pu = group.v_pu(flows.of_equipment(flows.bus_v_pu, model.flow, solution.slot_current, equipment))
         asked = ieee1547.volt_var_q_share(v_pu, v_points, q_points) * rating
         return jnp.clip(asked, -limit, limit) - q_kvar, solution.converged, solution.slot_voltage

@@ -30,7 +30,7 @@ def follow_controls(
     injections = inject(model, series, feasible)
     found = solve_controlled(
         model.flow,
-        power_flow.controls_for(power_flow.arrays_for(*_MOVED)),
+        power_flow.controls_for(power_flow.arrays_for(*model.flow.features)),
         injections.p_kw,
         injections.q_kvar,
         None,

@@ -1,5 +1,6 @@
 """Pictures of a running environment: the feeder with voltages, flows and devices, and the episode so far."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -83,7 +84,7 @@ class Renderer:
         scene = Scene(
             bus_names=self._layout.bus_names,
             v_pu=bus_voltages(self._layout, self._env.task.bus_names, output.v_pu),
-            branches=self._branches,
+            branches=self._switched(output),
             loading=branch_loading(self._branches, output.line_loading, output.transformer_loading),
             branch_p_kw=branch_power(self._branches, line_p_kw, terminal_p_kw, self._transformer_bus),
             devices=marks,
@@ -110,6 +111,15 @@ class Renderer:
             names = tuple(name.rpartition(".")[0] for name in names)
         padded = (*names, "")
         return [tuple(padded[node] for node in row) for row in nodes]
+
+    def _switched(self, output: GridOutput) -> Branches:
+        """The branches with the switches that units move as they were in the step."""
+        is_open = dict(zip(self._branches.names, self._branches.is_open.tolist(), strict=True))
+        for own, done in zip(self._env.task.actuator.groups, output.feasible, strict=True):
+            if own.kind.family.moves == "switches":
+                labels = [config.label for config in own.configs]
+                is_open |= dict(zip(labels, (np.asarray(done.position) < 0.5).tolist(), strict=True))
+        return replace(self._branches, is_open=np.array([is_open[name] for name in self._branches.names], bool))
 
     def _marks(self, output: GridOutput, grid: GridState) -> list[DeviceMark]:
         """Symbols of the units that feed in or draw power; equipment is part of the network's own drawing."""

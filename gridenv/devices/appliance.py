@@ -1,6 +1,7 @@
 """Deferrable appliances: a run a day within a window; when it begins is asked for, that it is done is certain."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 
 from gridenv.core.errors import ConfigError, raise_collected
 from gridenv.core.pytree import pytree
-from gridenv.devices.family import Family, Inputs, Ledger
+from gridenv.devices.family import Family, Inputs, Ledger, without_power
 from gridenv.exogenous.appliance_runs import ApplianceRuns, run_problems
 from gridenv.exogenous.timebase import STEPS_PER_DAY, STEPS_PER_HOUR
 
@@ -160,6 +161,11 @@ def project(
     return ApplianceFeasible(p_kw=p_kw, q_kvar=p_kw * params.q_per_p, start=runs.astype(p_kw.dtype))
 
 
+def cut_off(params: ApplianceParams, feasible: ApplianceFeasible) -> ApplianceFeasible:
+    """Nothing runs; a run that has begun or is due goes on when there is supply again, until midnight."""
+    return replace(without_power(params, feasible), start=jnp.zeros_like(feasible.start))
+
+
 def step(params: ApplianceParams, state: ApplianceState, feasible: ApplianceFeasible, inputs: Inputs) -> ApplianceState:
     """One step of the run more where it runs; at midnight a new day begins with its own run."""
     del params
@@ -225,6 +231,7 @@ APPLIANCE = Family(
     project=project,
     step=step,
     settle=settle,
+    cut_off=cut_off,
     eur_lines=("appliance_delay",),
     energy_lines=("appliance",),
 )

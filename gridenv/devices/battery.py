@@ -286,6 +286,7 @@ BATTERY = Family(
     project=project,
     step=step,
     settle=settle,
+    is_missed=False,
     eur_lines=("battery_wear", "battery_stock"),
     energy_lines=("battery_stored", "battery_loss"),
 )

@@ -1,6 +1,7 @@
 """Loads that follow profiles and can be curtailed; part of what they went without comes back later as a rebound."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from jax import Array
@@ -10,7 +11,7 @@ from jaxtyping import Float, Int
 from gridenv.core.errors import ConfigError, did_you_mean, raise_collected
 from gridenv.core.pytree import pytree
 from gridenv.core.units import HOURS_PER_DAY
-from gridenv.devices.family import Family, Inputs, Ledger
+from gridenv.devices.family import Family, Inputs, Ledger, without_power
 from gridenv.devices.load import spread_ratings
 
 _TINY = 1e-6
@@ -193,6 +194,16 @@ def project(
     )
 
 
+def cut_off(params: CurtailableParams, feasible: CurtailableFeasible) -> CurtailableFeasible:
+    """What is given up stays so, paid and owed: else a load could be given up for nothing. The rest of the demand goes
+    unserved, and nothing is made up for."""
+    return replace(
+        without_power(params, feasible),
+        demand_kw=-feasible.curtailed_kw,
+        rebound_kw=jnp.zeros_like(feasible.rebound_kw),
+    )
+
+
 def step(
     params: CurtailableParams, state: CurtailableState, feasible: CurtailableFeasible, inputs: Inputs
 ) -> CurtailableState:
@@ -237,6 +248,7 @@ CURTAILABLE_LOAD = Family(
     project=project,
     step=step,
     settle=settle,
+    cut_off=cut_off,
     eur_lines=("curtailment_payment", "rebound_stock"),
     energy_lines=("curtailable_demand", "curtailable_curtailed", "curtailable_rebound"),
 )

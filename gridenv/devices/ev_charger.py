@@ -162,6 +162,7 @@ EV_CHARGER = Family(
     project=project,
     step=step,
     settle=settle,
+    is_missed=False,
     eur_lines=("ev_shortfall", "ev_wear", "ev_stock"),
     cost_lines=("ev_shortfall_kwh",),
     energy_lines=("ev_stored", "ev_loss"),

@@ -4,17 +4,19 @@ A family is a module with parameters, a state, a request and a feasible power of
 names its functions. The simulator calls them in this order in every step:
 
 1. `project`: what was asked -> what the units can do; applying it twice changes nothing
-2. (the power flow, with the power of all groups)
-3. `step`: the state after the step, from what was delivered
-4. `settle`: what the step was worth, line by line
+2. `cut_off`, only where switches move: what is left of that at nodes without supply
+3. (the power flow, with the power of all groups)
+4. `step`: the state after the step, from what was delivered
+5. `settle`: what the step was worth, line by line
 
 All functions take any number of leading batch axes and are traced once. Power into the network is positive.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from jax import numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from gridenv.core.pytree import pytree, static
@@ -48,6 +50,12 @@ class Ledger:
     `p_kw * dt_h`."""
 
 
+def without_power(params: Any, feasible: Any) -> Any:
+    """Feasible with nothing at the terminals, for families in which nothing else follows from that."""
+    del params
+    return replace(feasible, p_kw=jnp.zeros_like(feasible.p_kw), q_kvar=jnp.zeros_like(feasible.q_kvar))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Family:
     """The functions of a device family and the names of what they give; hashable, part of the compiled program."""
@@ -63,6 +71,11 @@ class Family:
     """(params, state, feasible, inputs) -> state."""
     settle: Callable[..., Ledger]
     """(params, state before, feasible, state after, inputs) -> ledger."""
+    cut_off: Callable[..., Any] = without_power
+    """(params, feasible) -> feasible of units without supply: no power, and what follows from that."""
+    is_missed: bool = True
+    """Whether what it would have drawn or fed in counts as unserved where it has no supply. Not for storage, which the
+    controller could have left at rest."""
     eur_lines: tuple[str, ...] = ()
     """Such as `battery_wear`."""
     cost_lines: tuple[str, ...] = ()

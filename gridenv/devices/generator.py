@@ -4,6 +4,7 @@ Equations are numbered as in `docs/devices/generator.md`.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from jax import numpy as jnp
@@ -12,7 +13,7 @@ from jaxtyping import Array, Float, Int
 from gridenv.core.errors import ConfigError, raise_collected
 from gridenv.core.pytree import pytree
 from gridenv.devices.battery import circle_room
-from gridenv.devices.family import Family, Inputs, Ledger
+from gridenv.devices.family import Family, Inputs, Ledger, without_power
 from gridenv.devices.unit_columns import Allowed, PerUnit, unit_columns
 
 _FUEL_L_PER_KWH = 0.246
@@ -181,6 +182,11 @@ def project(
     return GeneratorRequest(p_kw=p_kw, q_kvar=q_kvar, on=is_on.astype(p_kw.dtype))
 
 
+def cut_off(params: GeneratorParams, feasible: GeneratorRequest) -> GeneratorRequest:
+    """Tripped, whatever its minimum times say: it does not hold an island."""
+    return replace(without_power(params, feasible), on=jnp.zeros_like(feasible.on))
+
+
 def step(params: GeneratorParams, state: GeneratorState, feasible: GeneratorRequest, inputs: Inputs) -> GeneratorState:
     """The clock begins anew with a start or stop, which takes place at the start of the step."""
     held_h = jnp.where(feasible.on == state.is_on, state.held_h, 0.0) + inputs.dt_h
@@ -219,6 +225,7 @@ GENERATOR = Family(
     project=project,
     step=step,
     settle=settle,
+    cut_off=cut_off,
     eur_lines=("generator_fuel_cost", "generator_start"),
     energy_lines=("generator_fuel",),
 )

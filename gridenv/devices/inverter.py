@@ -4,6 +4,7 @@ What sun or wind allow follows a series; agent, volt-watt function and apparent 
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import jax
@@ -14,7 +15,7 @@ from jaxtyping import Float, Int
 
 from gridenv.core.pytree import pytree, static
 from gridenv.devices import ieee1547
-from gridenv.devices.family import Family, Inputs, Ledger
+from gridenv.devices.family import Family, Inputs, Ledger, without_power
 from gridenv.devices.ieee1547 import Ratings
 from gridenv.devices.inverter_spec import Q_MODES, InverterSpec, check_specs
 from gridenv.devices.load import spread_ratings
@@ -262,6 +263,11 @@ def _limit_request(
     )
 
 
+def cut_off(params: InverterParams, feasible: InverterFeasible) -> InverterFeasible:
+    """Nothing fed in; all that is available is not taken."""
+    return replace(without_power(params, feasible), p_curtailed_kw=feasible.p_available_kw)
+
+
 def step(params: InverterParams, state: InverterState, feasible: InverterFeasible, inputs: Inputs) -> InverterState:
     """The references as they were at the end of the step."""
     del params, state, inputs
@@ -292,6 +298,7 @@ FAMILY = Family(
     project=project,
     step=step,
     settle=settle,
+    cut_off=cut_off,
     eur_lines=("inverter_curtailment",),
     energy_lines=("inverter_available", "inverter_curtailed"),
 )

@@ -19,6 +19,7 @@ from gridenv.powerflow.elimination import Elimination
 from gridenv.powerflow.law import currents
 from gridenv.powerflow.names import Legs
 from gridenv.powerflow.solver import AS_BUILT, Equipment, flattened, lay_out_pair, make_problem, realised_flow
+from gridenv.powerflow.topology import Topology, supplied_nodes
 
 _TINY = 1e-30
 _TURN = complex(-0.5, math.sqrt(3.0) / 2.0)
@@ -80,6 +81,16 @@ def supplied(flow: FlowArrays, slot_current: Float[Array, "*batch two_slot"]) ->
     assert isinstance(operator, Elimination)
     live = operator.live[operator.ports.named].T
     return live.reshape(*slot_current.shape[:-1], live.shape[-1])
+
+
+@jax.jit
+def energised(flow: FlowArrays, switches: Float[Array, "*batch switch"]) -> Bool[Array, "*batch node"]:
+    """Which named nodes a source reaches, from the switches alone and before any solution."""
+    topology = flow.operator
+    assert isinstance(topology, Topology)
+    live = supplied_nodes(topology, switches.reshape(math.prod(switches.shape[:-1]), switches.shape[-1]))
+    live = live[topology.ports.named].T
+    return live.reshape(*switches.shape[:-1], live.shape[-1])
 
 
 @jax.jit

@@ -2,7 +2,7 @@
 
 from jax import Array
 from jax import numpy as jnp
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from gridenv.core.pytree import pytree, static
 from gridenv.powerflow.elimination import Elimination, Ports
@@ -95,9 +95,8 @@ def realised(topology: Topology, switches: Float[Array, "sample switch"], tap_ch
     """
     steps, n_sample = topology.steps, switches.shape[0]
     n_node = topology.ports.reference.shape[1] - 1
-    possible = switches.T * topology.can_close[:, None]
-    closed = possible[topology.line_switch]
-    states = jnp.concatenate([closed, 1.0 - closed, possible[topology.bus_switch]])
+    states = _states(topology, switches)
+    closed = states[: topology.line_switch.shape[0]]
     coupling = _summed(topology.constant_coupling, topology.coupling, states)
     ground = _summed(topology.constant_ground, topology.ground, states)
     current = _summed(topology.constant_current, topology.current, states)
@@ -111,9 +110,7 @@ def realised(topology: Topology, switches: Float[Array, "sample switch"], tap_ch
         ground = ground.add_at(topology.trafo_nodes.reshape(-1), rows)
         current = current.add_at(topology.trafo_nodes.reshape(-1), drawn)
         trafo_i0 = trafo_i0 + Pair(*(part.reshape(trafo_i0.re.shape) for part in drawn))
-    joined = topology.constant_joined[:, None] + jnp.zeros((1, n_sample), switches.dtype)
-    joined = joined.at[topology.joined.row].add(states[topology.joined.state])
-    live = reached(steps, joined > 0.0, topology.fixed_node, n_node)
+    live = supplied_nodes(topology, switches)
     factors = factorise(steps, coupling, ground, live)
     load_free = Pair(*(jnp.where(live, -part, 0.0).at[n_node].set(0.0) for part in current))
     return Elimination(
@@ -139,6 +136,21 @@ def realised(topology: Topology, switches: Float[Array, "sample switch"], tap_ch
         fixed_node=topology.fixed_node,
         source_terminal=topology.source_terminal,
     )
+
+
+def supplied_nodes(topology: Topology, switches: Float[Array, "sample switch"]) -> Bool[Array, "node sample"]:
+    """Which nodes a source reaches; ground, the last, counts as reached. Needs no factors."""
+    states, n_node = _states(topology, switches), topology.ports.reference.shape[1] - 1
+    joined = topology.constant_joined[:, None] + jnp.zeros((1, switches.shape[0]), switches.dtype)
+    joined = joined.at[topology.joined.row].add(states[topology.joined.state])
+    return reached(topology.steps, joined > 0.0, topology.fixed_node, n_node)
+
+
+def _states(topology: Topology, switches: Float[Array, "sample switch"]) -> Float[Array, "state sample"]:
+    """Lines closed, lines open, and bus-bus switches closed: what `Terms.state` counts."""
+    possible = switches.T * topology.can_close[:, None]
+    closed = possible[topology.line_switch]
+    return jnp.concatenate([closed, 1.0 - closed, possible[topology.bus_switch]])
 
 
 def _summed(constant: Pair, terms: Terms, states: Float[Array, "state sample"]) -> Pair:

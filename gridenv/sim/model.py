@@ -47,6 +47,16 @@ class DeviceGroup:
 
 
 @pytree
+class LoadLegs:
+    """Between which nodes the network's loads draw their power."""
+
+    ends: Int[Array, "load leg 2"]
+    """Rows of `GridOutput.v_pu`; one past the last is ground."""
+    share: Float[Array, "load leg"]
+    """Of the load's power; 0 = filling."""
+
+
+@pytree
 class GridModel:
     """Network, devices and scenario. The network's injections are the loads, then the units of the groups in order."""
 
@@ -58,6 +68,8 @@ class GridModel:
     """States of the tap changers, capacitor banks and switches that groups move, as the network has them."""
     three_phase_node: Int[Array, "bus 3"]
     """Nodes of the buses with three phases; none in balanced networks."""
+    load_legs: LoadLegs | None = None
+    """Only where groups move switches."""
     dt_h: float = static()
     tolerance_pu: float = static()
     """Power-flow tolerance, estimated distance of the voltages from the solution."""

@@ -18,6 +18,8 @@ class Status(IntFlag):
     """A command was outside its range or a device's capability and was limited."""
     ACTION_NOT_FINITE = 4
     """A command was NaN or infinite and counted as zero."""
+    UNSERVED = 8
+    """Open switches left loads or units without supply."""
 
 
 @pytree
@@ -43,6 +45,23 @@ class Command:
 
 
 @pytree
+class Supply:
+    """What open switches leave without a source."""
+
+    energised: Bool[Array, "*batch node"]
+    """Nodes with a path to a source."""
+    unserved_load_kw: Float[Array, "*batch"]
+    """Demand of the network's loads that is not met, positive."""
+    unserved_unit_kw: Float[Array, "*batch"]
+    """What units other than storage would have drawn and fed in, both positive."""
+
+    @property
+    def unserved_kw(self) -> Float[Array, "*batch"]:
+        """Of loads and units."""
+        return self.unserved_load_kw + self.unserved_unit_kw
+
+
+@pytree
 class GridOutput:
     """What a step produced; leading axes are the batch."""
 
@@ -61,7 +80,7 @@ class GridOutput:
     load_p_kw: Float[Array, "*batch"]
     """Active power of all loads into the network (negative), at the voltages found."""
     p_kw: Float[Array, "*batch injection"]
-    """Active power asked of every injection: loads, then units."""
+    """Active power of every injection: loads as asked for, where they have supply, then units as delivered."""
     feasible: tuple[Any, ...]
     """What each group delivered, as its family defines it."""
     ledgers: tuple[Ledger, ...]
@@ -70,3 +89,5 @@ class GridOutput:
     """Largest power mismatch, pu of the network's base power or of the largest injection, whichever is larger."""
     converged: Bool[Array, "*batch"]
     iterations: Int[Array, "*batch"]
+    supply: Supply | None = None
+    """None where no switches move."""

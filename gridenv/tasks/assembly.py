@@ -17,7 +17,7 @@ from gridenv.network.phase_tables import PhaseInjectionTable
 from gridenv.network.spec import InjectionTable
 from gridenv.powerflow import PowerFlow
 from gridenv.powerflow.solver import Equipment
-from gridenv.sim.model import DeviceGroup, GridModel, LocalControl
+from gridenv.sim.model import DeviceGroup, GridModel, LoadLegs, LocalControl
 from gridenv.tasks.demand_response import (
     DemandResponse,
     empty_columns,
@@ -102,6 +102,7 @@ def _assembled(config: GridTaskConfig, own: Spec, power_flow: PowerFlow, groups:
         scenario=scenario,
         equipment=Equipment(**defaults),
         three_phase_node=jnp.asarray(_three_phase_nodes(power_flow)),
+        load_legs=_load_legs(config, power_flow, len(own.injections)) if "switches" in moved else None,
         dt_h=scenario.dt_h,
         tolerance_pu=power_flow.tolerance_pu,
         max_iterations=power_flow.max_iterations,
@@ -197,6 +198,17 @@ def _loads(config: GridTaskConfig, own: Spec, scenario: Scenario) -> load.LoadPa
         [f"{name}_qload" for name in profiles],
         config.dtype,
     )
+
+
+def _load_legs(config: GridTaskConfig, power_flow: PowerFlow, n_load: int) -> LoadLegs:
+    """Legs of the network's own loads, which come first among the injections; as many rows a load as the widest has."""
+    legs = power_flow.legs
+    mine = [np.flatnonzero(legs.injection == i) for i in range(n_load)]
+    ends = np.full((n_load, max((len(m) for m in mine), default=1), 2), len(power_flow.node_names), np.int32)
+    share = np.zeros(ends.shape[:2])
+    for i, rows in enumerate(mine):
+        ends[i, : len(rows)], share[i, : len(rows)] = legs.ends[rows], legs.share[rows]
+    return LoadLegs(ends=jnp.asarray(ends), share=jnp.asarray(share, config.dtype))
 
 
 def _with_units(config: GridTaskConfig, own: Spec, groups: Sequence[UnitGroup]) -> Spec:

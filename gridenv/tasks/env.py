@@ -243,6 +243,8 @@ class GridEnv:
         corrected = jnp.any(jnp.abs(applied - requested) > _CORRECTED, axis=-1)
         status = jnp.where(output.converged, 0, int(Status.NOT_CONVERGED))
         status |= jnp.where(corrected, int(Status.ACTION_CORRECTED), 0)
+        if output.supply is not None:
+            status |= jnp.where(output.supply.unserved_kw > 0.0, int(Status.UNSERVED), 0)
         info: Info = {
             "cost": settlement.cost,
             "economic_eur": settlement.economic_eur,

@@ -21,14 +21,16 @@ from gridenv.tasks.units import (
     curtailable_loads,
     equipment,
     ev_chargers,
+    generators,
     heat_pumps,
     inverters,
 )
 from gridenv.tasks.units.appliances import ApplianceConfig
 from gridenv.tasks.units.batteries import BatteryConfig
 from gridenv.tasks.units.curtailable_loads import CurtailableLoadConfig
-from gridenv.tasks.units.equipment import CapacitorConfig, TapChangerConfig
+from gridenv.tasks.units.equipment import CapacitorConfig, SwitchConfig, TapChangerConfig
 from gridenv.tasks.units.ev_chargers import EvChargerConfig
+from gridenv.tasks.units.generators import GeneratorConfig
 from gridenv.tasks.units.heat_pumps import HeatPumpConfig
 from gridenv.tasks.units.inverters import InverterConfig
 from gridenv.tasks.units.kind import UnitKind
@@ -87,8 +89,10 @@ class GridTaskConfig(BaseModel):
     heat_pumps: tuple[HeatPumpConfig, ...] = ()
     appliances: tuple[ApplianceConfig, ...] = ()
     curtailable_loads: tuple[CurtailableLoadConfig, ...] = ()
+    generators: tuple[GeneratorConfig, ...] = ()
     tap_changers: tuple[TapChangerConfig, ...] = ()
     capacitors: tuple[CapacitorConfig, ...] = ()
+    switches: tuple[SwitchConfig, ...] = ()
     demand_response: DemandResponseConfig | None = None
     """Programme that pays heat pumps and curtailable loads for drawing less."""
 
@@ -99,6 +103,10 @@ class GridTaskConfig(BaseModel):
     """Buses whose trade and fees count; with some of them only, network losses are not among the money."""
     grid_fee_eur_kwh: NonNegativeFloat = 0.0
     """Fees and taxes on what a bus draws net of its own generation; nothing is paid for what it feeds in."""
+    voll_eur_kwh: PositiveFloat = 69.0
+    """Value of lost load, in tasks with switches: price of energy that loads and units without supply miss. Below
+    prices and fees it pays to switch loads off. Source: mean of all consumers of the Netherlands, Ecorys and SEO, "The
+    value of lost load for electricity in the Netherlands" (2022), by the method of ACER decision 23/2020."""
     price_zone: str = "Netherlands"
     observed_buses: Names | Literal["all"] = "all"
     """Buses whose voltage is observed."""
@@ -131,8 +139,10 @@ UNIT_KINDS: dict[str, UnitKind] = {
     "heat_pumps": heat_pumps.KIND,
     "appliances": appliances.KIND,
     "curtailable_loads": curtailable_loads.KIND,
+    "generators": generators.KIND,
     "tap_changers": equipment.TAP_CHANGERS,
     "capacitors": equipment.CAPACITORS,
+    "switches": equipment.SWITCHES,
 }
 """Kind of the units under each key of the settings. A new kind is a file in `units/`, a field above and a line here."""
 

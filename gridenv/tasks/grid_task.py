@@ -15,7 +15,7 @@ from gridenv.tasks.assembly import Assembly, assemble
 from gridenv.tasks.env import EnvParams, GridEnv, Task
 from gridenv.tasks.grid_config import GridTaskConfig
 from gridenv.tasks.observation import observer
-from gridenv.tasks.settlement import PF_FAIL, THERMAL, UNBALANCE, V_BAND, Settler, Tariff
+from gridenv.tasks.settlement import PF_FAIL, THERMAL, UNBALANCE, UNSERVED, V_BAND, Settler, Tariff
 
 
 def make(config: GridTaskConfig, task_id: str) -> tuple[GridEnv, EnvParams]:
@@ -88,13 +88,18 @@ def _settler(config: GridTaskConfig, assembly: Assembly) -> Settler:
         for line, name in enumerate(group.kind.family.cost_lines):
             costs.setdefault(name, []).append((i, line))
     balance = [UNBALANCE] if assembly.model.three_phase_node.shape[0] else []
+    moves_switches = assembly.model.load_legs is not None
     return Settler(
-        tariff=Tariff(is_market=config.market == "wholesale", grid_fee_eur_kwh=config.grid_fee_eur_kwh),
+        tariff=Tariff(
+            is_market=config.market == "wholesale",
+            grid_fee_eur_kwh=config.grid_fee_eur_kwh,
+            voll_eur_kwh=config.voll_eur_kwh,
+        ),
         meter=_meter(config, assembly) if config.grid_fee_eur_kwh else None,
         settled=None if config.settled_buses == "all" else _is_settled(config, assembly).astype(np.float32),
-        supplied=None if network.energised.all() else np.flatnonzero(network.energised),
+        supplied=None if network.energised.all() or moves_switches else np.flatnonzero(network.energised),
         programme=assembly.programme,
-        cost_names=(V_BAND, THERMAL, *balance, *costs, PF_FAIL),
+        cost_names=(V_BAND, THERMAL, *balance, *((UNSERVED,) if moves_switches else ()), *costs, PF_FAIL),
         device_costs=tuple(tuple(places) for places in costs.values()),
     )
 

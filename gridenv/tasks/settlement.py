@@ -15,7 +15,7 @@ from gridenv.tasks import terms
 from gridenv.tasks.demand_response import EUR_LINE, DemandResponse
 from gridenv.tasks.env import Settlement
 
-V_BAND, THERMAL, UNBALANCE, PF_FAIL = "v_band", "thermal", "unbalance", "pf_fail"
+V_BAND, THERMAL, UNBALANCE, UNSERVED, PF_FAIL = "v_band", "thermal", "unbalance", "unserved", "pf_fail"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +25,8 @@ class Tariff:
     is_market: bool
     """Whether injections are traded; else only losses are bought."""
     grid_fee_eur_kwh: float
+    voll_eur_kwh: float
+    """Value of lost load; without effect where no switches move."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,7 +39,7 @@ class Settler:
     settled: np.ndarray | None
     """[injection] 1 where trade counts; None = everywhere, and losses too."""
     supplied: np.ndarray | None
-    """Nodes with a path to a source, whose voltages are judged; None = all."""
+    """Nodes with a path to a source, whose voltages are judged; None = all, or those with supply in the step."""
     cost_names: tuple[str, ...]
     programme: DemandResponse | None
     device_costs: tuple[tuple[tuple[int, int], ...], ...]
@@ -51,9 +53,13 @@ class Settler:
         solved = output.converged
         v_pu = output.v_pu if self.supplied is None else output.v_pu[..., self.supplied]
         eur = self._money(model, state, output)
-        grid_costs = [terms.v_band_pu_h(v_pu, model.dt_h), _thermal(model, output)]
+        # Dead nodes are judged by what they miss, not by their voltage.
+        held_pu = v_pu if output.supply is None else jnp.where(output.supply.energised, v_pu, 1.0)
+        grid_costs = [terms.v_band_pu_h(held_pu, model.dt_h), _thermal(model, output)]
         if UNBALANCE in self.cost_names:
             grid_costs.append(terms.unbalance_pu_h(output.unbalance, model.dt_h))
+        if output.supply is not None:
+            grid_costs.append(terms.unserved_kwh(output.supply.unserved_kw, model.dt_h))
         devices = [
             sum(jnp.sum(output.ledgers[group].cost[..., line, :], axis=-1) for group, line in places)
             for places in self.device_costs
@@ -81,6 +87,8 @@ class Settler:
             net_kw = output.p_kw @ jnp.asarray(self.meter, output.p_kw.dtype)
             drawn_kw = jnp.sum(jnp.maximum(-net_kw, 0.0), axis=-1)
             eur["grid_fee"] = -drawn_kw * (self.tariff.grid_fee_eur_kwh * model.dt_h)
+        if output.supply is not None:
+            eur["unserved"] = -self.tariff.voll_eur_kwh * terms.unserved_kwh(output.supply.unserved_kw, model.dt_h)
         if self.programme is not None:
             eur[EUR_LINE] = self.programme.eur(model, state, output)
         for group, ledger in zip(model.groups, output.ledgers, strict=True):
@@ -107,15 +115,21 @@ class Settler:
     def _key_figures(
         self, model: GridModel, output: GridOutput, v_pu: Float[Array, "*batch node"]
     ) -> dict[str, Float[Array, "*batch"]]:
-        kwh = {"source": output.source_p_kw, "load": output.load_p_kw, "loss": -output.loss_kw}
-        kpi = {f"kwh.{name}": value * model.dt_h for name, value in kwh.items()}
+        kw = {"source": output.source_p_kw, "load": output.load_p_kw, "loss": -output.loss_kw}
+        low_pu = high_pu = v_pu
+        if output.supply is not None:
+            live, missed_kw = output.supply.energised, output.supply.unserved_load_kw
+            kw |= {"load": output.load_p_kw - missed_kw, "unserved": missed_kw}
+            low_pu, high_pu = (jnp.where(live, v_pu, beyond) for beyond in (jnp.inf, -jnp.inf))
+            v_pu = jnp.where(live, v_pu, 1.0)
+        kpi = {f"kwh.{name}": value * model.dt_h for name, value in kw.items()}
         for group, ledger in zip(model.groups, output.ledgers, strict=True):
             for i, name in enumerate(group.family.energy_lines):
                 key = f"kwh.{name}"
                 kpi[key] = kpi.get(key, 0.0) + jnp.sum(ledger.energy_kwh[..., i, :], axis=-1)
         return kpi | {
-            "v_min_pu": jnp.min(v_pu, axis=-1),
-            "v_max_pu": jnp.max(v_pu, axis=-1),
+            "v_min_pu": jnp.min(low_pu, axis=-1),
+            "v_max_pu": jnp.max(high_pu, axis=-1),
             "v_band_share": terms.v_band_share(v_pu),
             "line_loading_max": jnp.max(output.line_loading, axis=-1, initial=0.0),
             "transformer_loading_max": jnp.max(output.transformer_loading, axis=-1, initial=0.0),

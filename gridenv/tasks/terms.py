@@ -39,6 +39,15 @@ def thermal_pu_h(loading: Float[Array, "*batch branch"], dt_h: float) -> Float[A
     return jnp.sum(jnp.maximum(loading - 1.0, 0.0), axis=-1) * dt_h
 
 
+def unserved_kwh(unserved_kw: Float[Array, "*batch"], dt_h: float) -> Float[Array, "*batch"]:
+    """Energy that loads and units without supply would have drawn and fed in.
+
+    Assumed: a plant that is cut off counts as a load does. Otherwise opening a switch would be a cheap way to curtail
+    it, to get rid of an overvoltage or to dodge a negative price. Storage does not count: it can rest anyway.
+    """
+    return unserved_kw * dt_h
+
+
 def unbalance_pu_h(unbalance: Float[Array, "*batch bus"], dt_h: float) -> Float[Array, "*batch"]:
     """Voltage unbalance factor above 2 %, summed over buses with three phases, times the length of the step."""
     return jnp.sum(jnp.maximum(unbalance - UNBALANCE_LIMIT, 0.0), axis=-1) * dt_h

@@ -211,7 +211,7 @@ def test_loads_and_losses_are_what_ratings_and_branches_say_by_themselves(task):
     feasible = t.output.feasible
     injections = inject(model, jnp.asarray(series, jnp.float32), feasible)
     equipment = moved(model, feasible)
-    states = {n: getattr(equipment, n) for n in ("taps", "capacitors") if getattr(equipment, n) is not None}
+    states = {n: getattr(equipment, n) for n in ("taps", "capacitors", "switches") if getattr(equipment, n) is not None}
     solution = env.task.power_flow.solve(injections.p_kw, injections.q_kvar, **states)
     apart_kw = np.sum(solution.line_loss_kw, axis=-1) + np.sum(solution.transformer_loss_kw, axis=-1)
     source_kw = np.asarray(t.output.source_p_kw, float)

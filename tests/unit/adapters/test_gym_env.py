@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
 
+from gridenv.adapters.drawing.colours import NO_SUPPLY
 from gridenv.core.errors import ActionError, ConfigError
 from gridenv.sim.state import Status
 from tests.environments import SHORT, single
@@ -41,6 +42,20 @@ def test_render_gives_a_picture_that_changes_with_the_step():
     assert first.dtype == np.uint8
     assert np.mean(first != second) > 1e-3
     np.testing.assert_array_equal(env.render(), second)
+
+
+def test_render_shows_what_an_opened_switch_leaves_without_supply():
+    switches = [{"id": "line.6"}]
+    env = single("Storage-IEEE33-v0", switches=switches, render_mode="rgb_array", steps_per_episode=SHORT)
+    grey = [int(NO_SUPPLY[i : i + 2], 16) for i in (1, 3, 5)]
+
+    def greys(switch):
+        env.reset(seed=0)
+        env.step(np.array([0.0, 0.0, 0.0, 0.0, switch]))
+        return np.sum(np.all(env.render() == grey, axis=-1))
+
+    # Twelve buses, beside the one of the legend.
+    assert greys(-1.0) > 5 * greys(1.0)
 
 
 def test_rendering_does_not_change_the_numbers(env):
