@@ -2,16 +2,18 @@
 
 All actions of the day are one vector, and its return through the exact power flow is maximised in two ways. Gradients
 through the simulation move everything that acts smoothly, from the schedules of doing nothing and of the usual rule.
-Positions, starts and limits have no gradient there: random changes of single actions over some hours move them, and
+Positions, starts and limits have no gradient there: random changes of actions over some hours move them, and
 are kept where they pay. Every schedule on the way is scored by exact simulation and the best of each day is kept, so
 the result is never worse than the rule, and can only be too low as an upper reference, never too high.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import jax
+import numpy as np
 import optax
 from jax import Array, lax
 from jax import numpy as jnp
@@ -26,6 +28,8 @@ from gridenv.tasks.env import EnvParams, GridEnv
 _SEED = 0
 _LENGTHS = (1, 2, 4, 8, 16, 32, 96)
 """Steps that a random change lasts, one as likely as the other."""
+_WHOLE_KIND = 0.3
+"""Share of the changes that all units of a kind make together."""
 _NUDGE = 0.2
 """Standard deviation of a small change, of the range -1..1."""
 
@@ -43,9 +47,9 @@ class OptimalSchedule:
     rounds: int = 150
     """Steps of the gradient method from each start."""
     step_size: float = 0.1
-    trials: int = 60
+    trials: int = 200
     """Rounds of random changes."""
-    proposals: int = 8
+    proposals: int = 16
     """Changes tried for each day in a round; the best is kept if it pays."""
     name: str = "oracle"
 
@@ -100,20 +104,29 @@ def _mutate(env: GridEnv, params: EnvParams, key: PRNGKeyArray, best: Scored, tr
 
 
 def _changed(env: GridEnv, key: PRNGKeyArray, actions: Actions) -> Actions:
-    """One action of every schedule, over some steps in a row, drawn anew or nudged."""
+    """Every schedule with one action, or that of all units of its kind, drawn anew or nudged over some steps."""
     n_step, n_schedule, n_action = actions.shape
     low, high = (jnp.asarray(bound) for bound in env.action_bounds)
+    kinds = jnp.asarray(_kinds(env.task.action.names))
     shape = (n_schedule,)
     entry = jax.random.randint(stream(key, "entry"), shape, 0, n_action)
+    is_whole_kind = jax.random.bernoulli(stream(key, "whole_kind"), _WHOLE_KIND, shape)
     first = jax.random.randint(stream(key, "first"), shape, 0, n_step)
     length = jax.random.choice(stream(key, "length"), jnp.array(_LENGTHS), shape)
     anew = jax.random.uniform(stream(key, "anew"), shape, minval=low[entry], maxval=high[entry])
     nudge = _NUDGE * jax.random.normal(stream(key, "nudge"), shape)
-    is_anew = jax.random.bernoulli(stream(key, "kind"), 0.5, shape)
+    is_anew = jax.random.bernoulli(stream(key, "is_anew"), 0.5, shape)[:, None]
     step = jnp.arange(n_step)[:, None]
-    is_meant = ((step >= first) & (step < first + length))[..., None] & (jnp.arange(n_action) == entry[:, None])
-    value = jnp.where(is_anew, anew, 0.0)[:, None] + jnp.where(is_anew[:, None], 0.0, actions + nudge[:, None])
-    return jnp.where(is_meant, jnp.clip(value, low, high), actions)
+    is_time = (step >= first) & (step < first + length)
+    is_entry = (jnp.arange(n_action) == entry[:, None]) | (is_whole_kind[:, None] & (kinds == kinds[entry][:, None]))
+    value = jnp.where(is_anew, anew[:, None], actions + nudge[:, None])
+    return jnp.where(is_time[..., None] & is_entry, jnp.clip(value, low, high), actions)
+
+
+def _kinds(names: Sequence[str]) -> np.ndarray:
+    """[act] number of the quantity of the kind of unit, such as that of every `battery.*.p_kw`."""
+    kinds = [(name.split(".")[0], name.rsplit(".", 1)[-1]) for name in names]
+    return np.unique(np.array(kinds), axis=0, return_inverse=True)[1].reshape(-1)
 
 
 def _better(first: Scored, second: Scored) -> Scored:
