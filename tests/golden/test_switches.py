@@ -205,7 +205,7 @@ EVERYTHING_STATES = np.array(
 )
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("dtype", ["float64", pytest.param("float32", marks=pytest.mark.slow)])
 def test_network_with_bus_switches_transformers_and_taps_equals_the_recompiled_one(dtype: str) -> None:
     power_flow = PowerFlow(everything(), dtype)
     rng = np.random.default_rng(4)
@@ -281,7 +281,7 @@ def test_source_and_load_stay_at_their_own_bus_when_the_switch_between_parts_the
 LATERALS = ("line.632645", "line.671684", "line.684652", "line.671692")
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("dtype", ["float64", pytest.param("float32", marks=pytest.mark.slow)])
 def test_three_phase_feeder_with_an_open_lateral_equals_the_recompiled_one(dtype: str) -> None:
     spec = phase_spec_from_npz("ieee13")
     power_flow = PowerFlow(spec, dtype)

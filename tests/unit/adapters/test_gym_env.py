@@ -44,6 +44,7 @@ def test_render_gives_a_picture_that_changes_with_the_step():
     np.testing.assert_array_equal(env.render(), second)
 
 
+@pytest.mark.slow
 def test_render_shows_what_an_opened_switch_leaves_without_supply():
     switches = [{"id": "line.6"}]
     env = single("Storage-IEEE33-v0", switches=switches, render_mode="rgb_array", steps_per_episode=SHORT)

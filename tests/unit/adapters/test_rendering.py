@@ -35,7 +35,7 @@ def scenes(task, monkeypatch, start, n_step, **config):
     return drawn, values
 
 
-@pytest.mark.parametrize("task", ["VoltVar-IEEE33-v0", "VoltVar-IEEE13-v0"])
+@pytest.mark.parametrize("task", ["VoltVar-IEEE33-v0", pytest.param("VoltVar-IEEE13-v0", marks=pytest.mark.slow)])
 def test_power_on_the_branches_at_the_source_is_that_of_the_upstream_grid(task, monkeypatch):
     (_, scene), _ = scenes(task, monkeypatch, 198 * 96 + 50, 1)
     made = program(task, {})

@@ -61,7 +61,9 @@ def _negative_price_noon(params):
     return int(np.argmax(-price * sun))
 
 
-@pytest.mark.parametrize("key", ["no wear", "plants", "market of losses"])
+@pytest.mark.parametrize(
+    "key", ["no wear", *(pytest.param(key, marks=pytest.mark.slow) for key in ("plants", "market of losses"))]
+)
 def test_opening_a_switch_for_a_step_never_earns(key):
     env, params = made(key)
     steps = [int(params.starts[d]) + k for d in (0, 40, 100, 150) for k in (NIGHT, NOON, 76)]

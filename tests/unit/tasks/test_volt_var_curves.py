@@ -70,7 +70,7 @@ def test_curve_has_four_parameters_within_the_ranges_of_table_8():
     ]
 
 
-@pytest.mark.parametrize("task", [TASK, THREE_PHASE])
+@pytest.mark.parametrize("task", [TASK, pytest.param(THREE_PHASE, marks=pytest.mark.slow)])
 def test_idle_is_the_default_curve_of_category_b_at_the_voltage_of_the_step(task):
     env, params = curves(task)
     _, state = env.reset_at(jnp.asarray(STEPS), params)
@@ -147,7 +147,7 @@ def test_parameters_move_reactive_power_where_they_should():
         assert sign * q_kvar([0.0, 1 / 3, -5 / 13, 0.0], step) < base - 20.0
 
 
-@pytest.mark.parametrize("task", [TASK, THREE_PHASE])
+@pytest.mark.parametrize("task", [TASK, pytest.param(THREE_PHASE, marks=pytest.mark.slow)])
 def test_steepest_curve_has_the_same_balance_whatever_the_step_before_was(task):
     """Where each step took the voltage of the one before, reactive power would swing from end to end."""
     first = acted(task, STEPS, STEEPEST)
@@ -162,7 +162,7 @@ def test_steepest_curve_has_the_same_balance_whatever_the_step_before_was(task):
     assert off_the_curve(task, first) < 1e-4
 
 
-@pytest.mark.parametrize("task", [TASK, THREE_PHASE])
+@pytest.mark.parametrize("task", [TASK, pytest.param(THREE_PHASE, marks=pytest.mark.slow)])
 def test_two_hundred_random_steps_are_finite_on_the_curve_and_close_their_energy(task):
     env, params = curves(task)
     generator = np.random.default_rng(0)
