@@ -7,13 +7,11 @@ are kept where they pay. Every schedule on the way is scored by exact simulation
 the result is never worse than the rule, and can only be too low as an upper reference, never too high.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import jax
-import numpy as np
 import optax
 from jax import Array, lax
 from jax import numpy as jnp
@@ -56,14 +54,11 @@ class OptimalSchedule:
     def plan(self, params: EnvParams) -> Schedule:
         """The best schedule found for each of the days that begin at `params.starts`."""
         starts = [schedule.recorded(self.env, c, params) for c in (DoNothing(self.env), UnitRules(self.env))]
-        best = _better(*(self._climb(params, start, self.rounds, self.step_size) for start in starts))
+        best = _better(*(_climb(self.env, params, start, self.rounds, self.step_size) for start in starts))
         best = _mutate(self.env, params, jax.random.key(_SEED), best, self.trials, self.proposals)
         # Changed positions leave the rest away from its optimum: a shorter climb from there.
-        again = self._climb(params, best[0], self.rounds // 3, self.step_size / 4)
+        again = _climb(self.env, params, best[0], self.rounds // 3, self.step_size / 4)
         return Schedule(actions=_better(best, again)[0], name=self.name)
-
-    def _climb(self, params: EnvParams, start: Actions, rounds: int, step_size: float) -> Scored:
-        return _climb(self.env, params, start, rounds, step_size)
 
 
 @partial(jax.jit, static_argnames=("env", "rounds"))
@@ -89,7 +84,7 @@ def _climb(env: GridEnv, params: EnvParams, start: Actions, rounds: int, step_si
 
 @partial(jax.jit, static_argnames=("env", "trials", "proposals"))
 def _mutate(env: GridEnv, params: EnvParams, key: PRNGKeyArray, best: Scored, trials: int, proposals: int) -> Scored:
-    """Random changes of one action over some steps, kept where they pay."""
+    """Random changes over some steps, kept where they pay."""
     n_episode = params.starts.shape[0]
     wide = replace(params, starts=jnp.repeat(params.starts, proposals))
 
@@ -107,7 +102,7 @@ def _changed(env: GridEnv, key: PRNGKeyArray, actions: Actions) -> Actions:
     """Every schedule with one action, or that of all units of its kind, drawn anew or nudged over some steps."""
     n_step, n_schedule, n_action = actions.shape
     low, high = (jnp.asarray(bound) for bound in env.action_bounds)
-    kinds = jnp.asarray(_kinds(env.task.action.names))
+    kinds = jnp.asarray(schedule.kinds(env.task.action.names))
     shape = (n_schedule,)
     entry = jax.random.randint(stream(key, "entry"), shape, 0, n_action)
     is_whole_kind = jax.random.bernoulli(stream(key, "whole_kind"), _WHOLE_KIND, shape)
@@ -121,12 +116,6 @@ def _changed(env: GridEnv, key: PRNGKeyArray, actions: Actions) -> Actions:
     is_entry = (jnp.arange(n_action) == entry[:, None]) | (is_whole_kind[:, None] & (kinds == kinds[entry][:, None]))
     value = jnp.where(is_anew, anew[:, None], actions + nudge[:, None])
     return jnp.where(is_time[..., None] & is_entry, jnp.clip(value, low, high), actions)
-
-
-def _kinds(names: Sequence[str]) -> np.ndarray:
-    """[act] number of the quantity of the kind of unit, such as that of every `battery.*.p_kw`."""
-    kinds = [(name.split(".")[0], name.rsplit(".", 1)[-1]) for name in names]
-    return np.unique(np.array(kinds), axis=0, return_inverse=True)[1].reshape(-1)
 
 
 def _better(first: Scored, second: Scored) -> Scored:

@@ -14,7 +14,6 @@ class Oracle:
     """Plans with perfect foresight; scored by exact simulation like any other controller."""
 
     env: GridEnv
-    name: str = "oracle"
 
     def plan(self, params: EnvParams) -> Controller:
         """Controller for the episodes that begin at `params.starts`, in that order."""

@@ -1,12 +1,15 @@
 """A day's actions, decided in advance: how they are carried out, recorded and scored."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import jax
+import numpy as np
 from jax import Array, lax
 from jax import numpy as jnp
 from jaxtyping import Bool, Float
+from numpy.typing import NDArray
 
 from agents.controller import Controller
 from gridenv.core.pytree import pytree, static
@@ -27,6 +30,12 @@ class Schedule:
         del params, observation
         n_step, n_episode = self.actions.shape[:2]
         return self.actions[jnp.minimum(state.steps, n_step - 1), jnp.arange(n_episode)]
+
+
+def kinds(names: Sequence[str]) -> NDArray[np.int64]:
+    """[act] number of the quantity of the kind of unit, the same for every `battery.*.p_kw`."""
+    parts = [f"{name.split('.')[0]}.{name.rsplit('.', 1)[-1]}" for name in names]
+    return np.unique(parts, return_inverse=True)[1]
 
 
 @pytree
@@ -66,7 +75,6 @@ def outcome(env: GridEnv, params: EnvParams, actions: Float[Array, "step episode
 
 def recorded(env: GridEnv, controller: Controller, params: EnvParams) -> Float[Array, "step episode act"]:
     """The actions of a controller in episodes that begin at `params.starts`."""
-    observation, state = env.reset_at(params.starts, params)
 
     @jax.jit
     def all_steps(params: EnvParams) -> Array:
@@ -76,6 +84,7 @@ def recorded(env: GridEnv, controller: Controller, params: EnvParams) -> Float[A
             t = env.advance(state, action, params)
             return (t.observation, t.state), action
 
-        return lax.scan(one_step, (observation, state), length=params.steps_per_episode)[1]
+        begun = env.reset_at(params.starts, params)
+        return lax.scan(one_step, begun, length=params.steps_per_episode)[1]
 
     return all_steps(params)

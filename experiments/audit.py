@@ -4,6 +4,7 @@ Random schedules and CMA-ES look for the highest return of a day through the exa
 the upper reference, and none whose power flow failed may come out above doing nothing.
 """
 
+import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,9 +20,8 @@ from agents import registry as agent_registry
 from agents import schedule
 from experiments import console
 from experiments.evaluate import check_choices
-from gridenv.core.config import validate
+from gridenv.adapters.program import program
 from gridenv.core.errors import ConfigError
-from gridenv.core.layer import Layer
 from gridenv.tasks import registry
 from gridenv.tasks.env import EnvParams, GridEnv
 
@@ -33,8 +33,8 @@ BLOCK_STEPS = 4
 """Steps for which a variable of CMA-ES holds."""
 MAX_TRACKS = 12
 """Actions with variables of their own in CMA-ES; with more, those of the same kind of unit share theirs."""
-ROUNDING = 1e-5
-"""Share of the return that sums in float32 may be off."""
+ROUNDING = 1e-6
+"""Share of the return that sums of a day's rewards in float32 may be off; tested against float64."""
 REFERENCES = ("none", "rule", "oracle")
 
 Schedules = NDArray[np.float32]
@@ -102,18 +102,23 @@ def audit(task: str, split: str, days: int, evaluations: int, seed: int) -> list
         seed: of the searches.
 
     Raises:
-        ConfigError: for unknown names, for numbers below one, and without the package cma.
+        ConfigError: for unknown names, for too few or too many days, too few evaluations, and without the package cma.
     """
     check_choices(split, REFERENCES)
-    for name, value, least in (("days", days, 1), ("evaluations", evaluations, 4 * BATCH * days)):
-        if value < least:
-            raise ConfigError(f"audit: {name} is {value}; allowed: at least {least} (for {days} days); give more")
+    if importlib.util.find_spec("cma") is None:
+        raise ConfigError("audit: the package cma is missing; allowed: installed; pip install 'gridenv[bench]'")
     name = registry.task_id(task)
-    settings = validate(registry.config_class(name), Layer({"split": split}), f"task '{name}'")
-    env, params = registry.build(name, settings)
-    chosen = np.linspace(0, len(params.starts) - 1, days).round().astype(int)
-    params = replace(params, starts=params.starts[np.unique(chosen)])
-    with console.working(f"planning {len(params.starts)} days of {name} with foresight"):
+    made = program(name, {"split": split})
+    env, n_day = made.env, len(made.params.starts)
+    if not 1 <= days <= n_day:
+        raise ConfigError(f"audit: days is {days}; allowed: 1 to {n_day}, the days of '{split}'; correct it")
+    if evaluations < 4 * BATCH * days:
+        raise ConfigError(
+            f"audit: evaluations is {evaluations}; allowed: at least {4 * BATCH * days} for {days} days; give more"
+        )
+    chosen = np.linspace(0, n_day - 1, days).round().astype(int)
+    params = replace(made.params, starts=made.params.starts[chosen])
+    with console.working(f"planning {days} days of {name} with foresight"):
         plans = {
             key: np.asarray(schedule.recorded(env, agent_registry.make_reference(key, env, params), params))
             for key in REFERENCES
@@ -157,13 +162,12 @@ class _Day:
 
 
 def _search(day: _Day, rule: Schedules, evaluations: int, seed: int, bar: Progress, label: str) -> tuple[Finding, ...]:
-    """Half of the evaluations at random, a quarter each with CMA-ES around nothing and around the rule."""
+    """Half of the evaluations at random, a quarter each with CMA-ES around the middle of the ranges and the rule."""
     generator = np.random.default_rng(seed)
     generations = -(-evaluations // (4 * POPULATION))
-    nothing = np.zeros_like(rule)
     searches = {
         "random": (day(_random_schedules(generator, *day.shape)) for _ in range(-(-evaluations // (2 * BATCH)))),
-        "CMA-ES from nothing": _evolve(day, nothing, generations, seed),
+        "CMA-ES from the middle": _evolve(day, np.zeros_like(rule), generations, seed),
         "CMA-ES from the rule": _evolve(day, rule, generations, seed),
     }
     shown = bar.add_task(label, total=evaluations)
@@ -202,12 +206,8 @@ def _random_schedules(generator: np.random.Generator, n_step: int, n_action: int
 
 def _evolve(day: _Day, around: Schedules, generations: int, seed: int) -> Iterator[schedule.Outcome]:
     """CMA-ES over blocks of steps, added to a schedule."""
-    try:
-        import cma
-    except ImportError as error:
-        raise ConfigError(
-            "audit: the package cma is missing; allowed: installed; pip install 'gridenv[bench]'"
-        ) from error
+    import cma
+
     tracks = _tracks(day.env)
     n_step = day.shape[0]
     n_block = -(-n_step // BLOCK_STEPS)
@@ -229,8 +229,7 @@ def _tracks(env: GridEnv) -> NDArray[np.int64]:
     names = env.task.action.names
     if len(names) <= MAX_TRACKS:
         return np.arange(len(names))
-    kinds = [f"{name.split('.')[0]}.{name.split('.')[-1]}" for name in names]
-    return np.unique(kinds, return_inverse=True)[1]
+    return schedule.kinds(names)
 
 
 def columns(audits: Sequence[DayAudit]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import gymnasium
 
 SEED = 0
 _MOST_STEPS = 24
-"""A step of gym-anm takes some 30 ms; more steps in a call would only take longer."""
+"""A step of gym-anm takes some 20 ms; more steps in a call would only take longer."""
 
 
 class AnmEnvironment:

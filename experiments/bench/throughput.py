@@ -1,11 +1,11 @@
 """Speed of environments and of training, in environment steps per second."""
 
-import importlib.util
 from collections.abc import Sequence
 from typing import Any
 
 from experiments.bench import rows
 from experiments.bench.contest import Contest, Contestant, Timing, progress_bar
+from experiments.bench.engines import Engine, missing_package
 from experiments.bench.plan import Plan
 from experiments.bench.rows import Row
 
@@ -16,9 +16,15 @@ ENGINES = {
 }
 """Engine of a row -> class in `experiments.bench.environments`."""
 _SINGLE = "gridenv gymnasium.make"
-_PEER = "gym-anm"
-_PEER_TASK, _PEER_MODULE = "ANM6Easy-v0", "gym_anm"
-_ONE_AT_A_TIME = (_SINGLE, _PEER)
+_PEER = Engine(
+    name="gym-anm",
+    subject="experiments.bench.peer_environments:AnmEnvironment",
+    distribution="gym-anm",
+    module="gym_anm",
+    dtype="float64",
+)
+_PEER_TASK = "ANM6Easy-v0"
+_ONE_AT_A_TIME = (_SINGLE, _PEER.name)
 AGENT = "ppo"
 _DTYPE = "float32"
 
@@ -36,13 +42,13 @@ def measure_environments(plan: Plan, steps: int, keep: rows.Keep) -> list[Row]:
     """
     result = []
     rows.machine()
-    has_peer = importlib.util.find_spec(_PEER_MODULE) is not None
-    n_contestants = (len(plan.batches) * (len(ENGINES) - 1) + 1) * len(plan.threads) + has_peer
+    lacking = missing_package(_PEER)
+    n_contestants = (len(plan.batches) * (len(ENGINES) - 1) + 1) * len(plan.threads) + (lacking is None)
     with progress_bar("bench env", n_contestants * plan.runs * len(plan.cases)) as bar:
-        if not has_peer:
-            bar.note(f"left out: {_PEER}: package {_PEER} is not installed; pip install 'gridenv[bench]'")
+        if lacking:
+            bar.note(f"left out: {_PEER.name}: {lacking}")
         for case in plan.cases:
-            contestants = _environments(plan, case) + ([_peer(plan)] if has_peer else [])
+            contestants = _environments(plan, case) + ([] if lacking else [_peer(plan)])
             with Contest(contestants, bar) as contest:
                 for i, batch in enumerate(plan.batches):
 
@@ -58,9 +64,9 @@ def measure_environments(plan: Plan, steps: int, keep: rows.Keep) -> list[Row]:
 
 
 def _environment_row(plan: Plan, case: str, one: Contestant, timing: Timing, batch: int, steps: int) -> Row:
-    if one.about == _PEER:
-        about = _about(plan, _PEER_TASK, one, 1) | {"dtype": "float64", "beside": case}
-        return rows.rate_row(timing, **about, engine_version=rows.engine_version(_PEER), **rows.machine())
+    if one.is_peer:
+        about = _about(plan, _PEER_TASK, one, 1) | {"dtype": _PEER.dtype, "beside": case}
+        return rows.rate_row(timing, **about, engine_version=rows.engine_version(_PEER.distribution), **rows.machine())
     size = 1 if one.about == _SINGLE else batch
     return rows.rate_row(timing, **_about(plan, case, one, size), steps_per_call=steps, **_versions())
 
@@ -115,12 +121,12 @@ def _environments(plan: Plan, case: str) -> list[Contestant]:
 
 def _peer(plan: Plan) -> Contestant:
     return Contestant(
-        label=f"{_PEER} {_PEER_TASK}",
-        target="experiments.bench.peer_environments:AnmEnvironment",
+        label=f"{_PEER.name} {_PEER_TASK}",
+        target=_PEER.subject,
         arguments={},
         threads=max(plan.threads),
         is_peer=True,
-        about=_PEER,
+        about=_PEER.name,
     )
 
 

@@ -6,12 +6,14 @@ from functools import partial
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 pytest.importorskip("cma", reason="the search needs the extra bench")
 
 from agents.optimal_schedule import OptimalSchedule
 from experiments import audit
 from experiments.audit import DayAudit, Finding
+from experiments.cli import app
 from gridenv.core.errors import ConfigError
 
 
@@ -52,6 +54,20 @@ def test_the_table_has_a_row_for_each_day_and_a_cell_for_each_column():
     assert lines[3].endswith("| 10 | 2 |")
 
 
+@pytest.mark.parametrize(("best_eur", "exit_code"), [(-5.0, 0), (-2.9, 1)])
+def test_the_command_writes_table_and_json_and_fails_where_something_is_suspicious(
+    monkeypatch, tmp_path, best_eur, exit_code
+):
+    monkeypatch.setattr(audit, "audit", lambda *settings: [day(finding(best_eur=best_eur))])
+    table = tmp_path / "table.md"
+    done = CliRunner().invoke(app, ["audit", "T", "--out", str(tmp_path / "out"), "--markdown", str(table)])
+    assert done.exit_code == exit_code, done.output
+    assert ("suspicious" in done.output) == bool(exit_code)
+    assert table.read_text() == audit.markdown([day(finding(best_eur=best_eur))])
+    (written,) = json.loads((tmp_path / "out" / "T-test.json").read_text())
+    assert written["findings"][0]["best_eur"] == best_eur
+
+
 def test_random_schedules_hold_their_values_and_stay_in_the_range():
     schedules = audit._random_schedules(np.random.default_rng(0), 96, 3)
     assert schedules.shape == (96, audit.BATCH, 3)
@@ -61,7 +77,7 @@ def test_random_schedules_hold_their_values_and_stay_in_the_range():
     assert set(np.unique(changes)) >= {0, 95}
 
 
-@pytest.mark.parametrize("settings", [{"days": 0}, {"evaluations": 10}, {"split": "tomorrow"}])
+@pytest.mark.parametrize("settings", [{"days": 0}, {"days": 1000}, {"evaluations": 10}, {"split": "tomorrow"}])
 def test_settings_that_cannot_be_searched_are_refused(settings):
     asked = {"split": "test", "days": 1, "evaluations": 5000, "seed": 0} | settings
     with pytest.raises(ConfigError, match=str(next(iter(settings.values())))):
@@ -76,6 +92,6 @@ def test_the_search_improves_on_nothing_and_stays_below_the_oracle(monkeypatch):
     (found,) = audit.audit("Storage-IEEE33-v0", split="test", days=1, evaluations=800, seed=0)
     assert found.problems == []
     assert found.references["oracle"] > found.references["rule"]
-    assert [f.search for f in found.findings] == ["random", "CMA-ES from nothing", "CMA-ES from the rule"]
+    assert [f.search for f in found.findings] == ["random", "CMA-ES from the middle", "CMA-ES from the rule"]
     assert all(f.evaluations >= 200 and f.failed == 0 and f.residual_pu < 1e-5 for f in found.findings)
     assert found.findings[2].best_eur > found.references["none"]
