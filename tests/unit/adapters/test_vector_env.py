@@ -5,9 +5,10 @@ from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers.vector import ClipAction, ClipReward, DictInfoToList, RecordEpisodeStatistics
 
+from gridenv.adapters.program import EXACT_ROWS
 from gridenv.adapters.vector_options import parse_num_envs, parse_seeds
 from gridenv.core.errors import ActionError, ConfigError
-from tests.environments import SHORT, single, sync, vector
+from tests.environments import SHORT, action_stream, single, sync, vector
 
 TASK = "VoltVar-IEEE33-v0"
 N = 5
@@ -235,3 +236,15 @@ def test_float64_task_steps_in_double_precision():
     info = made.step(NO_ACTION[:3])[4]
     assert info["cost"].dtype == np.float64
     assert made.state.grid.slot_voltage.dtype == np.float64
+
+
+def test_large_batch_on_another_kernel_agrees_with_a_small_one_to_rounding():
+    small, large = vector(TASK, N, steps_per_episode=SHORT), vector(TASK, EXACT_ROWS + 1, steps_per_episode=SHORT)
+    seeds = list(range(N)) + [0] * (EXACT_ROWS + 1 - N)
+    few, many = small.reset(seed=seeds[:N])[0], large.reset(seed=seeds)[0]
+    actions = action_stream(small.functional, EXACT_ROWS + 1, SHORT)
+    for action in actions:
+        np.testing.assert_allclose(many[:N], few, atol=1e-5)
+        few, reward, *_ = small.step(action[:N])
+        many, rewards, *_ = large.step(action)
+        np.testing.assert_allclose(rewards[:N], reward, rtol=1e-4, atol=1e-3)
