@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
@@ -11,6 +11,7 @@ from gridenv.core.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from agents.controller import Controller
+    from agents.learner import Learner
     from gridenv.tasks.env import EnvParams, GridEnv
 
 
@@ -21,9 +22,7 @@ class LearnerEntry:
     config: str
     """Frozen pydantic model of the settings; has `total_updates` and `steps_per_update`."""
     learner: str
-    """Class (env, settings) with `init` and `advance`, as `agents.ppo.learner.PPO`."""
-    policy: str
-    """Function (learner state) -> Controller that acts without exploring."""
+    """Class (env, settings) of an `agents.learner.Learner`."""
     summary: str
     """One line for `gridenv list`."""
 
@@ -42,7 +41,6 @@ LEARNERS: Mapping[str, LearnerEntry] = {
     "ppo": LearnerEntry(
         config="agents.ppo.config:PPOConfig",
         learner="agents.ppo.learner:PPO",
-        policy="agents.ppo.policy:policy_of",
         summary="proximal policy optimisation, rollout and update in one compiled program",
     ),
 }
@@ -85,23 +83,14 @@ def config_class(name: str) -> type[BaseModel]:
     return loaded
 
 
-def make_learner(name: str, env: "GridEnv", config: BaseModel) -> Any:
+def make_learner(name: str, env: "GridEnv", config: BaseModel) -> "Learner":
     """The learner of an agent.
 
     Raises:
         ConfigError: as `learner_entry`.
     """
-    return resolve_name(learner_entry(name).learner)(env, config)
-
-
-def policy_of(name: str, state: Any) -> "Controller":
-    """The controller that a learner's state has arrived at; it does not explore.
-
-    Raises:
-        ConfigError: as `learner_entry`.
-    """
-    controller: Controller = resolve_name(learner_entry(name).policy)(state)
-    return controller
+    learner: Learner = resolve_name(learner_entry(name).learner)(env, config)
+    return learner
 
 
 def make_reference(name: str, env: "GridEnv", params: "EnvParams") -> "Controller":

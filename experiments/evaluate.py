@@ -3,11 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import jax
-
 from agents import registry as agent_registry
 from agents.controller import Controller
-from agents.ppo import checkpoint
 from experiments import console
 from experiments.references import ORACLE, RULE, reference_results
 from experiments.rollout import EpisodeResults, run_episodes
@@ -77,9 +74,7 @@ def load_policy(run: Run, env: GridEnv, params: EnvParams) -> Controller:
         RunError: if there is none, or it is damaged or of another configuration.
     """
     learner = agent_registry.make_learner(run.config.agent_name, env, run.config.agent)
-    like = jax.eval_shape(lambda: learner.init(run.seed, params))
-    state = checkpoint.load(run.last_checkpoint()[1], like, run.identity)
-    return agent_registry.policy_of(run.config.agent_name, state)
+    return learner.policy(learner.load(run.last_checkpoint()[1], run.seed, params, run.identity))
 
 
 def check_choices(split: str, against: Sequence[str]) -> None:

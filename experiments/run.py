@@ -22,6 +22,7 @@ REPORT_FILE = "report.html"
 TIME_FIELDS = ("time_s", "steps_per_s")
 """Fields of a metrics row that differ between two identical runs."""
 _CHECKPOINT_PREFIX = "update-"
+_CHECKPOINT_SUFFIX = ".checkpoint"
 _KEEP_CHECKPOINTS = 2
 _HEADER = "# Every setting of this run; `gridenv train experiment=<this file>` does it again.\n"
 
@@ -74,11 +75,11 @@ class Run:
 
     def checkpoint_path(self, update: int) -> Path:
         """File of the checkpoint after an update."""
-        return self.folder / "checkpoints" / f"{_CHECKPOINT_PREFIX}{update:06d}.npz"
+        return self.folder / "checkpoints" / f"{_CHECKPOINT_PREFIX}{update:06d}{_CHECKPOINT_SUFFIX}"
 
     def checkpoints(self) -> list[tuple[int, Path]]:
         """Updates and files of the checkpoints, oldest first."""
-        files = (self.folder / "checkpoints").glob(f"{_CHECKPOINT_PREFIX}*.npz")
+        files = (self.folder / "checkpoints").glob(f"{_CHECKPOINT_PREFIX}*{_CHECKPOINT_SUFFIX}")
         return sorted((int(path.stem.removeprefix(_CHECKPOINT_PREFIX)), path) for path in files)
 
     def last_checkpoint(self) -> tuple[int, Path]:

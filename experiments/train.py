@@ -14,12 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
-from jax import numpy as jnp
 
 from agents import registry as agent_registry
-from agents.ppo import checkpoint
+from agents.learner import SeedsTogether
 from experiments import console
 from experiments.config import ExperimentConfig
 from experiments.references import ORACLE, RULE, reference_results
@@ -27,7 +25,7 @@ from experiments.rollout import run_episodes
 from experiments.run import Row, Run, create_run, open_run
 from experiments.statistics import score
 from experiments.stopping import TrainingStoppedError, stop_requests
-from gridenv.core.errors import RunError, raise_collected
+from gridenv.core.errors import ConfigError, RunError, raise_collected
 from gridenv.tasks import registry as task_registry
 from gridenv.tasks.env import EnvParams, GridEnv
 
@@ -57,6 +55,10 @@ class Trainer:
         self.config = config
         self.env, self.env_params = task_registry.build(config.task_id, config.task)
         self.learner = agent_registry.make_learner(config.agent_name, self.env, config.agent)
+        if config.run.vectorise_seeds and not isinstance(self.learner, SeedsTogether):
+            raise ConfigError(
+                f"vectorise_seeds is true; agent '{config.agent_name}' trains one seed at a time; leave it out"
+            )
         evaluation = config.run.evaluation
         self._validation = build_split(config, evaluation.training_split)
         ends = [name for name in (RULE, ORACLE) if name in evaluation.against]
@@ -66,9 +68,7 @@ class Trainer:
 
     def begin(self, run: Run) -> Progress:
         """A run before its first update."""
-        state = self.learner.init(run.seed, self.env_params)
-        # As it would come back from a checkpoint: one compiled program for both.
-        return Progress(run, jax.tree.map(_strong, state))
+        return Progress(run, self.learner.begin(run.seed, self.env_params))
 
     def begin_or_restore(self, run: Run) -> Progress:
         """A run as its newest checkpoint has it; at its beginning if it was killed before the first one.
@@ -80,8 +80,7 @@ class Trainer:
             run.cut_metrics(0)
             return self.begin(run)
         update, path = run.last_checkpoint()
-        like = jax.eval_shape(lambda: self.learner.init(run.seed, self.env_params))
-        state = checkpoint.load(path, like, run.identity)
+        state = self.learner.load(path, run.seed, self.env_params, run.identity)
         rows = run.cut_metrics(update)
         latest = {k: v for row in rows for k, v in row.items()}
         return Progress(run, state, update, rows[-1]["time_s"] if rows else 0.0, latest)
@@ -114,14 +113,13 @@ class Trainer:
     def _one_update(self, group: Sequence[Progress]) -> list[Row]:
         start_s = time.perf_counter()
         if len(group) == 1:
-            group[0].state, stacked = self.learner.advance(group[0].state, self.env_params, 1)
-            metrics = [{name: float(values[0]) for name, values in stacked.items()}]
+            group[0].state, alone = self.learner.update(group[0].state, self.env_params)
+            metrics = [alone]
         else:
-            states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[p.state for p in group])
-            states, stacked = self.learner.advance_seeds(states, self.env_params, 1)
-            for i, progress in enumerate(group):
-                progress.state = jax.tree.map(lambda leaf, i=i: leaf[i], states)
-            metrics = [{name: float(values[i, 0]) for name, values in stacked.items()} for i in range(len(group))]
+            assert isinstance(self.learner, SeedsTogether)
+            states, metrics = self.learner.update_together([p.state for p in group], self.env_params)
+            for progress, state in zip(group, states, strict=True):
+                progress.state = state
         steps_per_s = self.steps_per_update * len(group) / (time.perf_counter() - start_s)
         return [self._row(p, m, start_s, steps_per_s) for p, m in zip(group, metrics, strict=True)]
 
@@ -148,7 +146,7 @@ class Trainer:
     def _evaluate(self, state: State) -> Row:
         env, params = self._validation
         split = self.config.run.evaluation.training_split
-        results = run_episodes(env, params, agent_registry.policy_of(self.config.agent_name, state))
+        results = run_episodes(env, params, self.learner.policy(state))
         means = {"return_eur": results.return_eur, "economic_eur": results.economic_eur, "loss_kwh": results.loss_kwh}
         costs = {f"cost_{name}": results.cost_of(env.cost_names, name) for name in env.cost_names}
         share = {"v_band_share": results.v_band_share}
@@ -161,7 +159,8 @@ class Trainer:
 
     def _save(self, progress: Progress) -> None:
         _sync(progress.run.metrics_path)
-        checkpoint.save(progress.run.checkpoint_path(progress.update), progress.state, progress.run.identity)
+        path = progress.run.checkpoint_path(progress.update)
+        self.learner.save(path, progress.state, progress.run.identity)
         progress.run.drop_old_checkpoints()
 
 
@@ -210,10 +209,6 @@ def resume(paths: Sequence[Path]) -> list[Run]:
         for progress in together:
             trainer.train([progress])
     return runs
-
-
-def _strong(leaf: Any) -> Any:
-    return leaf if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else jnp.asarray(np.asarray(leaf))
 
 
 def _append(path: Path, row: Row) -> None:

@@ -14,6 +14,8 @@ from jax import Array, lax
 from jax import numpy as jnp
 from jaxtyping import Bool, Float, Int
 
+from agents.learner import JaxLearner
+from agents.networks import NetworkPolicy
 from agents.ppo.config import PPOConfig
 from agents.ppo.networks import ActorCritic, entropy, init_actor_critic, log_prob, mean_action, value
 from gridenv.core.random import stream
@@ -60,11 +62,11 @@ class Batch(NamedTuple):
     target: Float[Array, " sample"]
 
 
-class PPO:
+class PPO(JaxLearner[LearnerState]):
     """A learner for one environment; holds settings only, all that changes is in `LearnerState`."""
 
     def __init__(self, env: GridEnv, config: PPOConfig) -> None:
-        self.env = env
+        super().__init__(env, config)
         self.config = config
         self.optimiser = _optimiser(config)
 
@@ -98,10 +100,9 @@ class PPO:
         """
         return lax.scan(lambda s, _: self._update(s, env_params), state, length=updates)
 
-    @partial(jax.jit, static_argnames=("self", "updates"), donate_argnames="states")
-    def advance_seeds(self, states: LearnerState, env_params: EnvParams, updates: int) -> tuple[LearnerState, Metrics]:
-        """The same for several seeds side by side: `states` has a leading axis of seeds."""
-        return jax.vmap(lambda s: self.advance(s, env_params, updates))(states)
+    def policy(self, state: LearnerState) -> NetworkPolicy:
+        """Mean of the learned Gaussian, held inside the action bounds."""
+        return NetworkPolicy(layers=state.params.actor, name="ppo")
 
     def _update(self, state: LearnerState, env_params: EnvParams) -> tuple[LearnerState, Metrics]:
         key = jax.random.fold_in(state.key, state.updates)

@@ -1,8 +1,7 @@
-"""Policy and value networks: small tanh MLPs as plain pytrees, and the Gaussian they parameterise."""
+"""Policy and value networks of PPO, and the Gaussian that the policy network parameterises."""
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 import jax
@@ -10,18 +9,12 @@ from jax import Array
 from jax import numpy as jnp
 from jaxtyping import Float
 
-_HIDDEN_GAIN = math.sqrt(2.0)
+from agents.networks import Layer, init_mlp, mlp
+
 _POLICY_GAIN = 0.01
 _VALUE_GAIN = 1.0
 """Gains of the orthogonal initialisation. Source: M. Andrychowicz et al., "What matters for on-policy deep
 actor-critic methods?", ICLR 2021, section 3.2."""
-
-
-class Layer(NamedTuple):
-    """One dense layer."""
-
-    weight: Float[Array, "inputs outputs"]
-    bias: Float[Array, " outputs"]
 
 
 class ActorCritic(NamedTuple):
@@ -38,18 +31,11 @@ def init_actor_critic(
     """Orthogonally initialised networks; the policy starts close to zero action."""
     actor_key, critic_key = jax.random.split(key)
     return ActorCritic(
-        actor=_init_mlp(actor_key, (n_observation, *hidden, n_action), _POLICY_GAIN),
-        critic=_init_mlp(critic_key, (n_observation, *hidden, 1), _VALUE_GAIN),
+        actor=init_mlp(actor_key, (n_observation, *hidden, n_action), _POLICY_GAIN),
+        critic=init_mlp(critic_key, (n_observation, *hidden, 1), _VALUE_GAIN),
         # A plain number would be weakly typed, and the second update compiled anew.
         log_std=jnp.full(n_action, log_std, jnp.float32),
     )
-
-
-def mlp(layers: tuple[Layer, ...], x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
-    """tanh between layers, linear at the end."""
-    for layer in layers[:-1]:
-        x = jnp.tanh(x @ layer.weight + layer.bias)
-    return x @ layers[-1].weight + layers[-1].bias
 
 
 def value(params: ActorCritic, observation: Float[Array, "*batch obs"]) -> Float[Array, "*batch"]:
@@ -73,12 +59,3 @@ def log_prob(
 def entropy(log_std: Float[Array, " act"]) -> Float[Array, ""]:
     """Entropy of a diagonal Gaussian, nats."""
     return jnp.sum(log_std) + 0.5 * log_std.shape[-1] * math.log(2.0 * math.pi * math.e)
-
-
-def _init_mlp(key: Array, sizes: Sequence[int], last_gain: float) -> tuple[Layer, ...]:
-    layers = []
-    for i, (inputs, outputs) in enumerate(pairwise(sizes)):
-        gain = last_gain if i == len(sizes) - 2 else _HIDDEN_GAIN
-        weight = jax.nn.initializers.orthogonal(gain)(jax.random.fold_in(key, i), (inputs, outputs))
-        layers.append(Layer(weight, jnp.zeros(outputs)))
-    return tuple(layers)

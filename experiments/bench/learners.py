@@ -1,12 +1,9 @@
 """What the training benchmark measures: updates of a learner, rollout and gradients included."""
 
-from functools import partial
 from typing import Any
 
-import jax
-from jax import numpy as jnp
-
 from agents import registry
+from agents.learner import SeedsTogether
 from gridenv.tasks.registry import make
 
 
@@ -32,14 +29,19 @@ class Training:
         self._learner = registry.make_learner(self._agent, self._env, config)
         self.num_envs = config.num_envs
         self.work = updates * seeds * config.steps_per_update
-        initial = partial(self._learner.init, env_params=self._params)
-        self._advance = self._learner.advance if seeds == 1 else self._learner.advance_seeds
-        self._state = initial(0) if seeds == 1 else jax.vmap(initial)(jnp.arange(seeds))
+        self._states = [self._learner.begin(seed, self._params) for seed in range(seeds)]
 
     def call(self) -> object:
         """Train on from where the last call ended."""
-        self._state, metrics = self._advance(self._state, self._params, self._updates)
-        return jax.block_until_ready((self._state, metrics))
+        metrics: object = None
+        for _ in range(self._updates):
+            if len(self._states) == 1:
+                state, metrics = self._learner.update(self._states[0], self._params)
+                self._states = [state]
+            else:
+                assert isinstance(self._learner, SeedsTogether)
+                self._states, metrics = self._learner.update_together(self._states, self._params)
+        return metrics
 
     def outcome(self) -> int:
         """Number of environments."""

@@ -114,7 +114,7 @@ def test_ctrl_c_saves_a_checkpoint_and_says_how_to_go_on(base: Path, trained: Pa
     assert stopped.returncode == cli.INTERRUPTED
     rows = len(metrics(run))
     assert 15 <= rows < len(metrics(trained))
-    assert (run / "checkpoints" / f"update-{rows:06d}.npz").is_file()
+    assert (run / "checkpoints" / f"update-{rows:06d}.checkpoint").is_file()
     resume = re.search(r"go on with: gridenv (train --resume \S+)", stopped.stderr)
     assert resume, stopped.stderr
     assert gridenv(folder, *resume.group(1).split()).returncode == 0

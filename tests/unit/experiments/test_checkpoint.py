@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax import numpy as jnp
 
-from agents.ppo import checkpoint
+from agents import checkpoint
 from gridenv.core.errors import RunError
 
 IDENTITY = {"config_hash": "abc", "seed": 3}

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from jax import numpy as jnp
 
+from agents.networks import NetworkPolicy
 from agents.ppo.networks import init_actor_critic
-from agents.ppo.policy import PPOPolicy
 from agents.registry import make_reference
 from agents.rules import DoNothing
 from experiments.rollout import run_episodes
@@ -73,6 +73,6 @@ def test_the_learned_policy_gives_the_mean_held_inside_the_bounds(task: tuple[Gr
     networks = init_actor_critic(jax.random.key(0), env.n_observation, env.n_action, (8,), 0.0)
     bias = jnp.array([5.0, 0.25, -0.5, -7.0, 0.0, 1.0])
     last = networks.actor[-1]._replace(weight=jnp.zeros_like(networks.actor[-1].weight), bias=bias)
-    policy = PPOPolicy(params=networks._replace(actor=(*networks.actor[:-1], last)))
+    policy = NetworkPolicy(layers=(*networks.actor[:-1], last), name="ppo")
     action = policy.act(params, state, observation)
     np.testing.assert_allclose(action, np.tile([1.0, 0.25, -0.5, -1.0, 0.0, 1.0], (3, 1)), atol=1e-6)
