@@ -10,12 +10,14 @@ from jax import Array
 from jax import numpy as jnp
 from jaxtyping import Float
 
+from agents.graph import Graph
 from gridenv.core.pytree import pytree, static
 from gridenv.tasks.env import EnvParams, EnvState
 
 Activation = Literal["tanh", "relu"]
 Limit = Literal["clip", "tanh"]
 _ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu}
+_ONNX_ACTIVATIONS = {"tanh": "Tanh", "relu": "Relu"}
 _HIDDEN_GAIN = math.sqrt(2.0)
 """Source: M. Andrychowicz et al., "What matters for on-policy deep actor-critic methods?", ICLR 2021, section 3.2."""
 
@@ -61,5 +63,15 @@ class NetworkPolicy:
     ) -> Float[Array, "*batch act"]:
         """Normalised actions from the observation alone."""
         del params, state
-        output = mlp(self.layers, observation, self.activation)
+        # GPUs may round the factors of products to 10 bits unless told not to; the exported policy would differ.
+        with jax.default_matmul_precision("float32"):
+            output = mlp(self.layers, observation, self.activation)
         return jnp.tanh(output) if self.limit == "tanh" else jnp.clip(output, -1.0, 1.0)
+
+    def build_graph(self, graph: Graph, observation: str) -> str:
+        """The same as operations of a graph."""
+        x = observation
+        for layer in self.layers[:-1]:
+            x = graph.node(_ONNX_ACTIVATIONS[self.activation], graph.dense(x, layer.weight, layer.bias))
+        output = graph.dense(x, self.layers[-1].weight, self.layers[-1].bias)
+        return graph.node("Tanh", output) if self.limit == "tanh" else graph.clip(output, -1.0, 1.0)

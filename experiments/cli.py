@@ -106,7 +106,9 @@ def evaluate(
     runs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RUN|TASK...", help="Folders of runs, or a folder that holds runs; or tasks.", show_default=False
+            metavar="RUN|BUNDLE|TASK...",
+            help="Folders of runs, or a folder that holds runs; or the folder of one bundle; or tasks.",
+            show_default=False,
         ),
     ],
     split: Split = None,
@@ -116,11 +118,12 @@ def evaluate(
 ) -> None:
     """Score finished runs (or folders of runs) on every episode of a split, next to reference controllers.
 
-    With task names in place of runs, the reference controllers alone (default: none,rule).
+    A bundle is run through onnxruntime, as on a rig. With task names in place of runs, the reference controllers alone
+    (default: none,rule).
     """
     _prepare_jax()
     from experiments import console, tables, task_scores
-    from experiments.results import evaluate_runs
+    from experiments.results import evaluate_folders
     from gridenv.core.config import display_path
 
     names = None if against is None else [name.strip() for name in against.split(",") if name.strip()]
@@ -135,11 +138,26 @@ def evaluate(
         for file in task_scores.write(scores, folder):
             console.say(f"written: {display_path(file)}")
         return
-    _, summary, file = evaluate_runs(runs, split, names)
+    _, summary, file = evaluate_folders(runs, split, names)
     console.OUTPUT.print(tables.evaluation_table(summary))
     for warning in summary.warnings:
         console.say(f"warning: {warning}")
     console.say(f"written: {display_path(file)}")
+
+
+@app.command(short_help="Make a policy bundle of a run.")
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the bundle; `bundle` in the run if left out.", show_default=False)
+    ] = None,
+) -> None:
+    """Write the policy of a run's newest checkpoint as a bundle, which runs without JAX on a rig."""
+    _prepare_jax()
+    from experiments.export import export_run
+    from gridenv.core.config import display_path
+
+    typer.echo(f"bundle: {display_path(export_run(run, out))}")
 
 
 @app.command(short_help="Search a task for schedules that pay more than they should.")

@@ -172,6 +172,19 @@ def read_experiment(path: Path) -> ExperimentConfig:
     return check_experiment(_one_seed_key(_read_experiment(path)), display_path(path))
 
 
+def experiment_from(values: Mapping[str, Any], where: str) -> ExperimentConfig:
+    """The experiment that a resolved file holds, from its contents.
+
+    Args:
+        values: settings in the layout of the YAML files.
+        where: begins every message.
+
+    Raises:
+        ConfigError: one line for every problem.
+    """
+    return check_experiment(_one_seed_key(Layer(dict(values))), where)
+
+
 def check_experiment(layer: Layer, where: str) -> ExperimentConfig:
     """Check all parts of an experiment.
 

@@ -1,17 +1,19 @@
 """Measuring trained policies and reference controllers on all episodes of a split."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agents import registry as agent_registry
 from agents.controller import Controller
 from experiments import console
+from experiments.config import ExperimentConfig, experiment_from
 from experiments.references import ORACLE, RULE, reference_results
-from experiments.rollout import EpisodeResults, run_episodes
+from experiments.rollout import EpisodeResults, run_episodes, run_episodes_on_host
 from experiments.run import Run
 from experiments.train import build_split
 from gridenv.core.errors import ConfigError, RunError, did_you_mean, raise_collected
 from gridenv.exogenous.splits import SPLIT_NAMES
+from gridenv.policy.runtime import Policy
 from gridenv.tasks.env import EnvParams, GridEnv
 
 
@@ -19,7 +21,11 @@ from gridenv.tasks.env import EnvParams, GridEnv
 class Evaluation:
     """Results of one agent with one or more seeds, and of reference controllers, on the same episodes."""
 
+    config: ExperimentConfig
+    """What the agent was trained with; its seeds do not matter."""
+    config_hash: str
     runs: tuple[Run, ...]
+    """Where the agent was trained, a run a seed; none where it came as a bundle."""
     split: str
     env: GridEnv
     params: EnvParams
@@ -29,7 +35,7 @@ class Evaluation:
     @property
     def agent_name(self) -> str:
         """Key of the agent in tables."""
-        return self.runs[0].config.agent_name
+        return self.config.agent_name
 
     @property
     def cost_names(self) -> tuple[str, ...]:
@@ -56,15 +62,33 @@ def evaluate(runs: Sequence[Run], split: str | None = None, against: Sequence[st
     """
     if not runs:
         raise RunError("evaluate: no run is named; name a run folder")
-    config = runs[0].config
-    split = config.run.evaluation.final_split if split is None else split
-    against = config.run.evaluation.against if against is None else against
-    check_choices(split, against)
-    env, params = build_split(config, split)
-    with console.working(f"running {config.agent_name} on the {split} days"):
+    evaluation = _without_results(runs[0].config, runs[0].config_hash, split, against)
+    env, params = evaluation.env, evaluation.params
+    with console.working(f"running {evaluation.agent_name} on the {evaluation.split} days"):
         seeds = {run.seed: run_episodes(env, params, load_policy(run, env, params)) for run in runs}
-    references = reference_results(config.task, split, against, env, params)
-    return Evaluation(runs=tuple(runs), split=split, env=env, params=params, seeds=seeds, references=references)
+    return _with_results(replace(evaluation, runs=tuple(runs)), seeds, against)
+
+
+def evaluate_bundle(policy: Policy, split: str | None = None, against: Sequence[str] | None = None) -> Evaluation:
+    """The same for the policy of a bundle, run as a rig runs it.
+
+    Args:
+        policy: of the bundle.
+        split: days to run on; the configuration's final split if left out.
+        against: reference controllers; those of the configuration if left out.
+
+    Raises:
+        BundleError: if the task no longer has the channels that the policy was trained with.
+        ConfigError: for an unknown split or reference controller, or settings that this version does not know.
+    """
+    manifest, where = policy.manifest, f"bundle '{policy.bundle.name}'"
+    config = experiment_from(manifest.config, f"{where}: config")
+    evaluation = _without_results(config, manifest.config_hash, split, against)
+    env, params = evaluation.env, evaluation.params
+    manifest.check_channels(env.task.observation, env.task.action, f"task '{env.id}'", where)
+    with console.working(f"running {where} on the {evaluation.split} days"):
+        results = run_episodes_on_host(env, params, policy.act_normalised)
+    return _with_results(evaluation, {manifest.seed: results}, against)
 
 
 def load_policy(run: Run, env: GridEnv, params: EnvParams) -> Controller:
@@ -75,6 +99,35 @@ def load_policy(run: Run, env: GridEnv, params: EnvParams) -> Controller:
     """
     learner = agent_registry.make_learner(run.config.agent_name, env, run.config.agent)
     return learner.policy(learner.load(run.last_checkpoint()[1], run.seed, params, run.identity))
+
+
+def _without_results(
+    config: ExperimentConfig, config_hash: str, split: str | None, against: Sequence[str] | None
+) -> Evaluation:
+    """An evaluation before anything is run."""
+    split = config.run.evaluation.final_split if split is None else split
+    check_choices(split, config.run.evaluation.against if against is None else against)
+    env, params = build_split(config, split)
+    return Evaluation(
+        config=config,
+        config_hash=config_hash,
+        runs=(),
+        split=split,
+        env=env,
+        params=params,
+        seeds={},
+        references={},
+    )
+
+
+def _with_results(
+    evaluation: Evaluation, seeds: dict[int, EpisodeResults], against: Sequence[str] | None
+) -> Evaluation:
+    """The agent's results, with those of the reference controllers."""
+    config = evaluation.config
+    names = config.run.evaluation.against if against is None else against
+    references = reference_results(config.task, evaluation.split, names, evaluation.env, evaluation.params)
+    return replace(evaluation, seeds=seeds, references=references)
 
 
 def check_choices(split: str, against: Sequence[str]) -> None:

@@ -1,13 +1,16 @@
-"""Evaluating runs and writing the results where they belong."""
+"""Evaluating runs and bundles and writing the results where they belong."""
 
 import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.evaluate import Evaluation, evaluate
+from experiments.evaluate import Evaluation, evaluate, evaluate_bundle
 from experiments.run import Run, find_runs, write_json
 from experiments.summary import Summary, summarise
+from gridenv.core.errors import BundleError
+from gridenv.policy.bundle import is_bundle
+from gridenv.policy.runtime import load_policy
 
 EVALUATION_FILE = "evaluation.json"
 
@@ -41,6 +44,30 @@ def evaluate_runs(
     return evaluation, summary, written
 
 
+def evaluate_folders(
+    paths: Sequence[Path], split: str | None, against: Sequence[str] | None
+) -> tuple[Evaluation, Summary, Path]:
+    """As `evaluate_runs`, or the same for the folder of one bundle, whose `evaluation.json` goes into it.
+
+    Raises:
+        BundleError: if a bundle is not named alone, is damaged, or the task no longer has its channels.
+        MissingExtraError: if onnxruntime is not installed.
+        RunError: as `evaluate_runs`.
+        ConfigError: as `evaluate_runs`.
+    """
+    bundles = [path for path in paths if is_bundle(path)]
+    if not bundles:
+        return evaluate_runs(paths, split, against)
+    if len(paths) > 1:
+        raise BundleError(
+            f"evaluate: '{bundles[0]}' is a bundle and not the only folder; allowed: one bundle, or runs; make a call "
+            "for each bundle"
+        )
+    evaluation = evaluate_bundle(load_policy(bundles[0]), split, against)
+    summary = summarise(evaluation)
+    return evaluation, summary, _write(bundles[0], evaluation, summary)
+
+
 def common_folder(runs: Sequence[Run]) -> Path:
     """The folder of a single run, else the one that holds them all."""
     return runs[0].folder if len(runs) == 1 else Path(os.path.commonpath([run.folder for run in runs]))
@@ -48,7 +75,7 @@ def common_folder(runs: Sequence[Run]) -> Path:
 
 def _write(folder: Path, evaluation: Evaluation, summary: Summary) -> Path:
     """Results on the final split go to `evaluation.json`, others beside it."""
-    final = evaluation.runs[0].config.run.evaluation.final_split
+    final = evaluation.config.run.evaluation.final_split
     name = EVALUATION_FILE if evaluation.split == final else f"evaluation_{evaluation.split}.json"
     write_json(folder / name, summary.to_json())
     return folder / name

@@ -18,6 +18,7 @@ RUNS_FOLDER = Path("runs")
 CONFIG_FILE = "config.yaml"
 VERSIONS_FILE = "versions.json"
 METRICS_FILE = "metrics.jsonl"
+BUNDLE_FOLDER = "bundle"
 REPORT_FILE = "report.html"
 TIME_FIELDS = ("time_s", "steps_per_s")
 """Fields of a metrics row that differ between two identical runs."""
@@ -50,7 +51,12 @@ class Run:
     @cached_property
     def config_hash(self) -> str:
         """Hash of what the configuration file says; it outlives settings that later versions add."""
-        return hash_values(read_yaml(self.folder / CONFIG_FILE).values)
+        return hash_values(self.values)
+
+    @cached_property
+    def values(self) -> dict[str, Any]:
+        """What the configuration file says."""
+        return read_yaml(self.folder / CONFIG_FILE).values
 
     @property
     def seed(self) -> int:
@@ -72,6 +78,11 @@ class Run:
     def metrics_path(self) -> Path:
         """File of the metrics, one JSON object a line."""
         return self.folder / METRICS_FILE
+
+    @property
+    def bundle_path(self) -> Path:
+        """Folder of the policy bundle."""
+        return self.folder / BUNDLE_FOLDER
 
     def checkpoint_path(self, update: int) -> Path:
         """File of the checkpoint after an update."""

@@ -96,7 +96,7 @@ class Summary:
 
 def summarise(evaluation: Evaluation) -> Summary:
     """All numbers of an evaluation."""
-    config = evaluation.runs[0].config
+    config = evaluation.config
     references = [_reference_summary(evaluation, name, r) for name, r in evaluation.references.items()]
     return Summary(
         experiment=config.name,
@@ -105,7 +105,7 @@ def summarise(evaluation: Evaluation) -> Summary:
         episodes=len(next(iter(evaluation.seeds.values())).return_eur),
         agent=evaluation.agent_name,
         seeds=tuple(evaluation.seeds),
-        config_hash=evaluation.runs[0].config_hash,
+        config_hash=evaluation.config_hash,
         controllers=(_agent_summary(evaluation), *references),
         warnings=tuple(_warnings(evaluation)),
     )

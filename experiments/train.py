@@ -19,13 +19,14 @@ import numpy as np
 from agents import registry as agent_registry
 from agents.learner import SeedsTogether
 from experiments import console
+from experiments.bundles import save_bundle
 from experiments.config import ExperimentConfig
 from experiments.references import ORACLE, RULE, reference_results
 from experiments.rollout import run_episodes
 from experiments.run import Row, Run, create_run, open_run
 from experiments.statistics import score
 from experiments.stopping import TrainingStoppedError, stop_requests
-from gridenv.core.errors import ConfigError, RunError, raise_collected
+from gridenv.core.errors import BundleError, ConfigError, MissingExtraError, RunError, raise_collected
 from gridenv.tasks import registry as task_registry
 from gridenv.tasks.env import EnvParams, GridEnv
 
@@ -105,6 +106,8 @@ class Trainer:
                         self._save(progress)
                 if stop and not last:
                     raise TrainingStoppedError([str(progress.run) for progress in group])
+        for progress in group:
+            self._save_bundle(progress)
 
     def _bar(self, group: Sequence[Progress]) -> contextlib.AbstractContextManager[console.TrainingBar]:
         title = f"seed {', '.join(str(p.run.seed) for p in group)}"
@@ -162,6 +165,16 @@ class Trainer:
         path = progress.run.checkpoint_path(progress.update)
         self.learner.save(path, progress.state, progress.run.identity)
         progress.run.drop_old_checkpoints()
+
+    def _save_bundle(self, progress: Progress) -> None:
+        """The training is done and saved, so a bundle that cannot be made is said, and ends nothing."""
+        env, params = self._validation
+        try:
+            save_bundle(progress.run, progress.update, self.learner.policy(progress.state), env, params)
+        except BundleError as error:
+            console.say(f"no bundle: {error}")
+        except MissingExtraError as error:
+            console.say(f"no bundle: {error}; then run `gridenv export {progress.run}`")
 
 
 def build_split(config: ExperimentConfig, split: str) -> tuple[GridEnv, EnvParams]:

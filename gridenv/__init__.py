@@ -4,10 +4,9 @@ Importing the package registers the Gymnasium ids. Everything heavy is imported 
 """
 
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
-
-from gridenv.adapters.register import register_tasks
 
 if TYPE_CHECKING:
     from gridenv.adapters.cost_wrapper import SafetyEnv as SafetyEnv
@@ -92,4 +91,8 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-register_tasks()
+# A rig that only runs policies has no need of Gymnasium.
+if find_spec("gymnasium") is not None:
+    from gridenv.adapters.register import register_tasks
+
+    register_tasks()

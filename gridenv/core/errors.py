@@ -28,6 +28,14 @@ class ActionError(GridEnvError):
     """An action or injection handed to the simulator has a wrong shape or value."""
 
 
+class ObservationError(GridEnvError):
+    """An observation handed to a policy is incomplete, or has a wrong shape or value."""
+
+
+class BundleError(GridEnvError):
+    """A policy bundle is damaged, belongs to something else or cannot be made."""
+
+
 class RunError(GridEnvError):
     """A run directory is missing, incomplete or belongs to something else."""
 

@@ -1,1 +1,1 @@
-"""What a policy needs to run anywhere: the codec between physical values and vectors; imports no JAX."""
+"""What a policy needs to run anywhere: codec, bundle and runtime; imports no JAX."""

@@ -9,12 +9,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from experiments import cli
 from experiments.run import TIME_FIELDS
+from gridenv.policy.bundle import read_bundle, write_bundle
 
 ROOT = Path(__file__).parents[2]
 SMOKE = "experiment=voltvar_ieee33_smoke"
@@ -68,6 +72,18 @@ def stop_after(folder: Path, n_row: int, number: signal.Signals) -> tuple[Path, 
     return files[0].parent, subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
+def refusal(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line with which a command in this process is refused."""
+    monkeypatch.setattr(sys, "argv", ["gridenv", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of all runs, shared by parallel test workers; the cache in it is shared, as a user's is."""
@@ -90,6 +106,14 @@ def trained(base: Path) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         found = list(base.glob("whole/runs/*/*"))
         return found[0] if found else train(workplace(base, "whole"), SMOKE)
+
+
+@pytest.fixture(scope="module")
+def bundle(trained: Path) -> Path:
+    """The bundle of the finished run. Tests leave its files as they are."""
+    for package in ("onnx", "onnxruntime"):
+        pytest.importorskip(package, reason="extra hil: training writes a bundle only with it")
+    return trained / "bundle"
 
 
 def test_the_same_configuration_and_seed_give_identical_metrics(base: Path, trained: Path) -> None:
@@ -156,6 +180,72 @@ def test_evaluate_takes_another_split_and_other_references(trained: Path) -> Non
     assert result["controllers"]["ppo"]["return_eur"]["mean"] == pytest.approx(last, rel=1e-6)
 
 
+def test_a_run_has_a_bundle_that_runs_elsewhere_to_the_same_result(base: Path, trained: Path, bundle: Path) -> None:
+    moved = Path(shutil.copytree(bundle, base / "bundle"))
+    done = gridenv(workplace(base, "elsewhere"), "evaluate", str(moved), "--split", "validation", "--against", "none")
+    assert done.returncode == 0, done.stderr
+    result = json.loads((moved / "evaluation_validation.json").read_text(encoding="utf-8"))
+    assert list(result["controllers"]) == ["ppo", "none"]
+    assert result["config_hash"] == json.loads((trained / "versions.json").read_text())["config_hash"]
+    # The last evaluation of the training was of the same policy on the same days, all of it in JAX.
+    last = metrics(trained)[-1]
+    assert result["episodes"] == 65
+    for key, name in (("return_eur", "validation/return_eur"), ("economic_eur", "validation/economic_eur")):
+        assert result["controllers"]["ppo"][key]["mean"] == pytest.approx(last[name], rel=1e-4)
+    assert result["controllers"]["ppo"]["loss_kwh"] == pytest.approx(last["validation/loss_kwh"], rel=1e-4)
+
+
+def test_export_makes_the_bundle_of_the_training_again(base: Path, trained: Path, bundle: Path) -> None:
+    done = gridenv(workplace(base, "export"), "export", str(trained), "--out", "made/here")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "bundle: made/here\n"
+    again, first = (read_bundle(folder) for folder in (base / "export" / "made" / "here", bundle))
+    assert again.onnx == first.onnx
+    assert again.manifest.config == first.manifest.config
+    assert again.manifest.update == first.manifest.update == len(metrics(trained))
+    np.testing.assert_allclose(again.golden.action, first.golden.action, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "culprit"),
+    [
+        (lambda folder: (folder / "policy.onnx").unlink(), "lacks policy.onnx"),
+        (lambda folder: (folder / "golden.npz").write_bytes(b"PK"), "golden.npz (2 bytes) is cut off or was changed"),
+        (lambda folder: (folder / "SHA256SUMS").write_text("no"), "SHA256SUMS is damaged"),
+    ],
+)
+def test_evaluate_says_in_one_line_what_is_wrong_with_a_bundle(
+    bundle: Path,
+    change: Callable[[Path], object],
+    culprit: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    broken = Path(shutil.copytree(bundle, tmp_path / "bundle"))
+    change(broken)
+    assert culprit in refusal(["evaluate", str(broken)], monkeypatch, capsys)
+    assert not (broken / "evaluation.json").exists()
+
+
+def test_a_bundle_beside_others_is_refused(
+    trained: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = refusal(["evaluate", str(trained), str(bundle)], monkeypatch, capsys)
+    assert "bundle' is a bundle and not the only folder; allowed: one bundle, or runs" in line
+
+
+def test_a_bundle_of_a_task_that_has_changed_is_refused(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = read_bundle(bundle)
+    config = json.loads(json.dumps(whole.manifest.config))
+    config["task"]["observed_buses"] = ["5", "18"]
+    write_bundle(tmp_path / "b", replace(whole, manifest=replace(whole.manifest, config=config)))
+    line = refusal(["evaluate", str(tmp_path / "b")], monkeypatch, capsys)
+    assert "has other observation channels than task 'VoltVar-IEEE33-v0': entry 0 is 'bus.1.v_pu'" in line
+
+
 def test_a_checkpoint_of_another_configuration_is_refused(base: Path, trained: Path) -> None:
     edited = Path(shutil.copytree(trained, base / "edited"))
     config = edited / "config.yaml"
@@ -189,6 +279,7 @@ def test_a_checkpoint_of_another_configuration_is_refused(base: Path, trained: P
         (["train", "--resume", "runs/none", "seed=1"], "--resume takes the settings of the run"),
         (["evaluate", "runs/none"], "run 'runs/none': no such folder"),
         (["report", "runs/none"], "run 'runs/none': no such folder"),
+        (["export", "runs/none"], "run 'runs/none': no such folder"),
     ],
 )
 def test_bad_input_gives_one_line_that_names_the_culprit(
@@ -199,14 +290,7 @@ def test_bad_input_gives_one_line_that_names_the_culprit(
     tmp_path: Path,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["gridenv", *arguments])
-    with pytest.raises(SystemExit) as stopped:
-        cli.main()
-    assert stopped.value.code == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1, lines
-    assert lines[0].startswith("error: ")
-    assert culprit in lines[0]
+    assert culprit in refusal(arguments, monkeypatch, capsys)
     assert not list(tmp_path.iterdir())
 
 
@@ -220,7 +304,7 @@ def test_without_a_command_all_are_listed_quickly_and_nothing_heavy_is_imported(
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment(Path("/nowhere")), check=True
     )
-    for command in ("list", "train", "evaluate", "report", "demo", "bench"):
+    for command in ("list", "train", "evaluate", "export", "report", "demo", "bench"):
         assert re.search(rf"^ +{command} +\S", done.stdout, re.MULTILINE)
     assert "code 0" in done.stdout
     last = done.stdout.splitlines()[-1].split()

@@ -38,8 +38,11 @@ def results(return_eur: list[float], v_pu: float = 1.0, days: list[int] | None =
 def evaluation(tmp_path: Path, seeds: dict[int, list[float]], **references: list[float]) -> Evaluation:
     config = compose(["experiment=voltvar_ieee33_smoke"])
     env: Any = SimpleNamespace(cost_names=COSTS)
+    runs = tuple(create_run(config, seed, tmp_path) for seed in seeds)
     return Evaluation(
-        runs=tuple(create_run(config, seed, tmp_path) for seed in seeds),
+        config=config,
+        config_hash=runs[0].config_hash,
+        runs=runs,
         split="test",
         env=env,
         params=None,  # type: ignore[arg-type]
