@@ -160,6 +160,40 @@ def export(
     typer.echo(f"bundle: {display_path(export_run(run, out))}")
 
 
+@app.command(short_help="Train and score many agents on many tasks, in one table.")
+def compare(
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="KEY=VALUE...",
+            help="comparison=NAME of configs/comparison, or a YAML file; seeds, references, split.",
+            show_default=False,
+        ),
+    ] = None,
+    runs: Annotated[Path, typer.Option("--runs", help="Folder in which the comparison's folder is made.")] = Path(
+        "runs/comparisons"
+    ),
+) -> None:
+    """Train every experiment of a comparison with all its seeds, score it, and write one table.
+
+    Example: gridenv compare comparison=all_tasks
+
+    Runs that are there already with the same settings are taken as they are, so the same call goes on after Ctrl-C.
+    """
+    from experiments.comparison_config import read_comparison
+
+    name, config = read_comparison(settings or [])
+    _prepare_jax()
+    from experiments import comparison, console
+    from gridenv.core.config import display_path
+
+    folder = runs / name
+    entries = comparison.compare(name, config, folder)
+    typer.echo(comparison.markdown(entries))
+    for file in comparison.write(name, config, entries, folder):
+        console.say(f"written: {display_path(file)}")
+
+
 @app.command(short_help="Search a task for schedules that pay more than they should.")
 def audit(
     tasks: Annotated[

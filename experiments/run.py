@@ -39,6 +39,11 @@ class Run:
     def __str__(self) -> str:
         return display_path(self.folder)
 
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the folder holds what makes it a run: its configuration and versions."""
+        return (self.folder / CONFIG_FILE).is_file() and (self.folder / VERSIONS_FILE).is_file()
+
     @cached_property
     def config(self) -> ExperimentConfig:
         """The resolved configuration.
@@ -163,7 +168,7 @@ def open_run(path: Path) -> Run:
     Raises:
         RunError: if it is not one.
     """
-    if (path / CONFIG_FILE).is_file() and (path / VERSIONS_FILE).is_file():
+    if Run(path).is_recorded:
         return Run(path)
     if not path.is_dir():
         raise RunError(f"run '{path}': no such folder; `ls {RUNS_FOLDER}/*` shows the runs{_known_runs(path)}")

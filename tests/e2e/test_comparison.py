@@ -1,0 +1,59 @@
+"""`gridenv compare` from configuration to table."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from experiments import cli
+from experiments.comparison import COLUMNS, markdown, trained
+from experiments.comparison_config import read_comparison
+from experiments.config import compose
+from experiments.run import open_run
+from gridenv.core.errors import ConfigError
+
+EXPERIMENT = "voltvar_ieee33_smoke"
+
+
+def test_a_comparison_trains_what_is_missing_and_nothing_twice(tmp_path: Path) -> None:
+    folder = tmp_path / "smoke"
+    done = CliRunner().invoke(cli.app, ["compare", "comparison=smoke", "--runs", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    results = json.loads((folder / "comparison.json").read_text())
+    (entry,) = results["entries"]
+    assert entry["evaluation"]["seeds"] == [0, 1]
+    assert set(entry["evaluation"]["controllers"]) == {"ppo", "none", "rule"}
+    assert entry["steps"] == 9600
+    table = (folder / "comparison.md").read_text()
+    assert [line.split(" | ")[1] for line in table.splitlines()[2:]] == ["none", "rule", "ppo"]
+    first, second = sorted((folder / EXPERIMENT).glob("*-seed*"))
+    kept, written = open_run(first), open_run(first).metrics_path.stat().st_mtime_ns
+    shutil.rmtree(second)
+    runs = trained(compose([f"experiment={EXPERIMENT}", "seeds=[0,1]"]), folder)
+    assert runs[kept.seed].folder == first
+    assert kept.metrics_path.stat().st_mtime_ns == written
+    assert [run.seed for run in runs] == [0, 1]
+    assert all(run.is_finished for run in runs)
+
+
+def test_a_table_without_entries_is_its_head() -> None:
+    assert markdown([]).splitlines()[0] == f"| {' | '.join(COLUMNS)} |"
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ([], r"comparison: none is named; write comparison=NAME with one of: .*smoke"),
+        (["comparison=smok"], r"unknown comparison 'smok'; did you mean 'smoke'"),
+        (["comparison=nowhere.yaml"], r"comparison 'nowhere.yaml': no such file"),
+        (["comparison=smoke", "split=tset"], r"split.*must be one of"),
+        (["comparison=smoke", "experiments=[voltvar]"], r"unknown experiment 'voltvar'"),
+        (["comparison=smoke", "references=[mpcc]"], r"unknown reference controller 'mpcc'"),
+        (["comparison=smoke", "seed=3"], r"seed.*did you mean 'seeds'"),
+    ],
+)
+def test_wrong_settings_are_named(texts: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_comparison(texts)
