@@ -137,11 +137,11 @@ def evaluate(
             console.say(f"written: {display_path(file)}")
         return
     evaluation, summary, file = evaluate_runs(runs, split, names)
-    tracking.publish(evaluation.runs)
     console.OUTPUT.print(tables.evaluation_table(summary))
     for warning in summary.warnings:
         console.say(f"warning: {warning}")
     console.say(f"written: {display_path(file)}")
+    tracking.publish(evaluation.runs)
 
 
 @app.command(short_help="Do a run again and say whether every number is the same.")
@@ -259,11 +259,11 @@ def _report(runs: list[Path], split: str | None) -> None:
 
     evaluation, summary, file = evaluate_runs(runs, split, None)
     page = report.write(evaluation, summary, file.parent)
-    tracking.publish(evaluation.runs)
     console.OUTPUT.print(tables.evaluation_table(summary))
     for warning in summary.warnings:
         console.say(f"warning: {warning}")
     typer.echo(f"report: {page}")
+    tracking.publish(evaluation.runs)
 
 
 def _prepare_jax() -> None:

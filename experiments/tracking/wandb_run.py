@@ -54,7 +54,7 @@ def prepare(config: ExperimentConfig) -> None:
         try:
             wandb.login()
         except wandb.errors.Error as error:
-            raise _refused(error) from error
+            raise _refused(mode, error) from error
 
 
 class WandbRun:
@@ -64,7 +64,7 @@ class WandbRun:
         """Open it and bring it to the state after `rows`.
 
         Raises:
-            RunError: if W&B cannot be reached or refuses.
+            RunError: if wandb does not start, or W&B cannot be reached or refuses.
         """
         self._source = run
         wandb = _imported()
@@ -73,7 +73,7 @@ class WandbRun:
         try:
             self._run = wandb.init(**_arguments(run), settings=wandb.Settings(**_settings(run.config.run.wandb)))
         except wandb.errors.Error as error:
-            raise _refused(error) from error
+            raise _refused(run.config.run.wandb.mode, error) from error
         self._run.define_metric(_STEPS, hidden=True)
         self._run.define_metric("*", step_metric=_STEPS)
         # An online run that goes on holds these already; resumed training gives the same numbers again.
@@ -156,6 +156,8 @@ def _settings(chosen: WandbConfig) -> dict[str, Any]:
         "x_save_requirements": False,
         "x_disable_meta": True,
         "x_disable_machine_info": True,
+        # Patience for a busy machine, seconds.
+        "x_service_wait": 120.0,
         # Its probes of the machine include an address of a cloud.
         "x_disable_stats": chosen.mode != ONLINE,
     }
@@ -175,6 +177,7 @@ def _scores(folder: Path) -> Iterator[tuple[str, float]]:
             yield from ((f"{start}/cost_{cost}", value) for cost, value in entry["cost"].items())
 
 
-def _refused(error: Exception) -> RunError:
-    first = str(error).strip().partition("\n")[0]
-    return RunError(f"wandb.mode = 'online': {first}; `wandb login`, set WANDB_API_KEY, or choose wandb.mode=offline")
+def _refused(mode: str, error: Exception) -> RunError:
+    first = str(error).strip().partition("\n")[0].rstrip(".")
+    online = "`wandb login`, set WANDB_API_KEY, or choose wandb.mode=offline"
+    return RunError(f"wandb.mode = '{mode}': {first}; {online if mode == ONLINE else 'choose wandb.mode=disabled'}")

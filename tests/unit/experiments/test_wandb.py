@@ -86,7 +86,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
 
     folder = tmp_path_factory.mktemp("wandb")
     trace = folder / "trace"
-    tracer = ["strace", "-f", "-e", "trace=connect", "-o", str(trace)] if shutil.which("strace") else []
+    tracer = ["strace", "-f", "-A", "-e", "trace=connect", "-o", str(trace)] if shutil.which("strace") else []
     server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
     Thread(target=server.serve_forever, daemon=True).start()
     proxy = f"http://127.0.0.1:{server.server_port}"
@@ -96,18 +96,20 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
         "HOME": str(folder),
         "PYTHONPATH": str(ROOT),
     }
-    done = subprocess.run(
-        [*tracer, sys.executable, str(Path(__file__).with_name("wandb_session.py")), str(folder)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+
+    def program(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = [*tracer, sys.executable, str(Path(__file__).with_name("wandb_session.py")), str(folder), *arguments]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    begun = program()
+    run = Run(Path(begun.stdout))
+    shutil.copytree(run.folder, folder / "first")
+    gone_on = program(str(run.folder))
     server.shutdown()
     server.server_close()
-    assert done.returncode == 0, done.stderr
-    connected = trace.read_text() if tracer else None
-    return Session(Run(Path(done.stdout)), folder / "first", asked, connected, done.stderr)
+    return Session(run, folder / "first", asked, trace.read_text() if tracer else None, begun.stderr + gone_on.stderr)
 
 
 def test_no_connection_is_attempted_offline(session: Session) -> None:

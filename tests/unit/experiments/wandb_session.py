@@ -1,28 +1,33 @@
-"""What a training, a resumed training and an evaluation do with W&B, run as a program of its own: `... FOLDER`."""
+"""What a training, and then a resumed one and an evaluation, do with W&B, as programs of their own.
+
+`... FOLDER` begins a run and prints its folder; `... FOLDER RUN` goes on with it. wandb completes its files as a
+program ends.
+"""
 
 import json
-import shutil
 import sys
 from pathlib import Path
 
 from experiments import tracking
 from experiments.config import compose
-from experiments.run import create_run
+from experiments.run import Run, create_run
 
 
 def row(update: int) -> dict[str, float]:
     return {"update": update, "steps": 96 * update, "loss/policy": 0.5 / update, "time_s": 0.1 * update}
 
 
-def main(folder: Path) -> None:
+def begin(folder: Path) -> None:
     config = compose(["experiment=voltvar_ieee33_smoke"])
     tracking.prepare(config)
     run = create_run(config, 3, folder)
     with tracking.tracked([(run, ())]) as (tracker,):
         for update in (1, 2, 3, 4, 5):
             tracker.write(row(update))
-    shutil.copytree(run.folder, folder / "first")
+    sys.stdout.write(str(run.folder))
 
+
+def go_on(run: Run) -> None:
     kept = run.cut_metrics(3)
     with tracking.tracked([(run, kept)]) as (tracker,):
         for update in (4, 5, 6):
@@ -42,8 +47,10 @@ def main(folder: Path) -> None:
     (run.folder / "bundle").mkdir()
     (run.folder / "bundle" / "manifest.json").write_text("{}")
     tracking.publish([run])
-    sys.stdout.write(str(run.folder))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    if len(sys.argv) > 2:
+        go_on(Run(Path(sys.argv[2])))
+    else:
+        begin(Path(sys.argv[1]))
