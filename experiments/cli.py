@@ -22,6 +22,7 @@ app = typer.Typer(
 app.add_typer(bench, name="bench")
 
 DEMO_EXPERIMENT = "voltvar_ieee33"
+DEMO_SEEDS = "seeds=[0,1,2]"
 INTERRUPTED = 130
 """Exit code of a program stopped by Ctrl-C."""
 
@@ -122,7 +123,7 @@ def evaluate(
     (default: none,rule).
     """
     _prepare_jax()
-    from experiments import console, tables, task_scores
+    from experiments import console, tables, task_scores, tracking
     from experiments.results import evaluate_folders
     from gridenv.core.config import display_path
 
@@ -138,11 +139,33 @@ def evaluate(
         for file in task_scores.write(scores, folder):
             console.say(f"written: {display_path(file)}")
         return
-    _, summary, file = evaluate_folders(runs, split, names)
+    evaluation, summary, file = evaluate_folders(runs, split, names)
     console.OUTPUT.print(tables.evaluation_table(summary))
     for warning in summary.warnings:
         console.say(f"warning: {warning}")
     console.say(f"written: {display_path(file)}")
+    tracking.publish(evaluation.runs)
+
+
+@app.command(short_help="Do a run again and say whether every number is the same.")
+def reproduce(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)],
+    runs: Annotated[Path, typer.Option("--runs", help="Folder in which the new run's folder is made.")] = Path(
+        "runs/reproduced"
+    ),
+) -> None:
+    """Train a run again from its recorded configuration, evaluate it if it was, and compare every number.
+
+    Exit code 0 if all are identical, else 1; then the first differing metrics and what differs in versions are named.
+    """
+    _prepare_jax()
+    from experiments import reproduce as reproducing
+
+    comparison = reproducing.reproduce(run, runs)
+    for line in comparison.lines():
+        typer.echo(line)
+    if not comparison.is_identical:
+        raise typer.Exit(1)
 
 
 @app.command(short_help="Make a policy bundle of a run.")
@@ -273,7 +296,9 @@ def demo(overrides: Overrides = None, runs: RunsFolder = Path("runs")) -> None:
     """Train, score and report the volt-var experiment; settings may be changed as in `train`."""
     from experiments.config import compose
 
-    config = compose([f"experiment={DEMO_EXPERIMENT}", *(overrides or [])])
+    asked = overrides or []
+    seeds = [] if any(text.partition("=")[0] in ("seed", "seeds") for text in asked) else [DEMO_SEEDS]
+    config = compose([f"experiment={DEMO_EXPERIMENT}", *seeds, *asked])
     _prepare_jax()
     from experiments import train as training
 
@@ -281,7 +306,7 @@ def demo(overrides: Overrides = None, runs: RunsFolder = Path("runs")) -> None:
 
 
 def _report(runs: list[Path], split: str | None) -> None:
-    from experiments import console, report, tables
+    from experiments import console, report, tables, tracking
     from experiments.results import evaluate_runs
 
     evaluation, summary, file = evaluate_runs(runs, split, None)
@@ -290,6 +315,7 @@ def _report(runs: list[Path], split: str | None) -> None:
     for warning in summary.warnings:
         console.say(f"warning: {warning}")
     typer.echo(f"report: {page}")
+    tracking.publish(evaluation.runs)
 
 
 def _prepare_jax() -> None:

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, StringConstraints, field_validator
 
@@ -32,6 +32,8 @@ from gridenv.tasks import registry as task_registry
 
 CONFIG_FOLDER = Path(__file__).parents[1] / "configs"
 EXPERIMENTS = CONFIG_FOLDER / "experiment"
+_NOT_HASHED = ("seed", "seeds", "wandb")
+"""Keys that two runs of one experiment may differ in."""
 _GROUPS = {"task": "id", "agent": "name"}
 """Part of an experiment -> the key in it that says which registered task or agent it is."""
 
@@ -65,6 +67,18 @@ class EvaluationConfig(BaseModel):
         return value
 
 
+class WandbConfig(BaseModel):
+    """What is kept for Weights & Biases, if the package is installed; no part of the hash of an experiment."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mode: Literal["offline", "online", "disabled"] = "offline"
+    """`offline`: a folder in the run folder that `wandb sync` uploads later; no connection is made."""
+    project: Annotated[str, StringConstraints(pattern=r"^[\w.-]{1,128}$")] = "gridenv"
+    entity: str | None = None
+    """Account or team that owns the project; that of the login if left out."""
+
+
 class RunSettings(BaseModel):
     """Everything of an experiment beside its task and its agent."""
 
@@ -79,6 +93,7 @@ class RunSettings(BaseModel):
     that were stopped give the same numbers only when they are resumed together."""
     evaluation: EvaluationConfig = EvaluationConfig()
     checkpoint_every_updates: PositiveInt = 20
+    wandb: WandbConfig = WandbConfig()
 
     @field_validator("seeds")
     @classmethod
@@ -127,13 +142,13 @@ class ExperimentConfig(BaseModel):
 
     @property
     def hash(self) -> str:
-        """SHA-256 of all settings but the seeds: runs that share it differ by their seed only."""
+        """SHA-256 of all settings but seeds and `wandb`: runs that share it differ by their seed only."""
         return hash_values(self.to_values())
 
 
 def hash_values(values: Mapping[str, Any]) -> str:
     """Hash of an experiment in the layout of its resolved file."""
-    hashed = {k: v for k, v in values.items() if k not in ("seed", "seeds")}
+    hashed = {k: v for k, v in values.items() if k not in _NOT_HASHED}
     return hashlib.sha256(json.dumps(hashed, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

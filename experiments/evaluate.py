@@ -3,10 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from agents import registry as agent_registry
 from agents.controller import Controller
 from experiments import console
 from experiments.config import ExperimentConfig, experiment_from
+from experiments.provenance import episodes_hash
 from experiments.references import ORACLE, RULE, reference_results
 from experiments.rollout import EpisodeResults, run_episodes, run_episodes_on_host
 from experiments.run import Run
@@ -41,6 +45,16 @@ class Evaluation:
     def cost_names(self) -> tuple[str, ...]:
         """Order of `EpisodeResults.cost`."""
         return self.env.cost_names
+
+    @property
+    def starts(self) -> NDArray[np.int64]:
+        """[episode] first scenario steps, the same for everything that is compared."""
+        return next(iter(self.seeds.values())).start
+
+    @property
+    def episodes_hash(self) -> str:
+        """Hash of the list of episodes."""
+        return episodes_hash(self.starts, self.params.steps_per_episode)
 
     @property
     def has_score(self) -> bool:

@@ -2,32 +2,57 @@
 
 import hashlib
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from experiments.config import ExperimentConfig
 from gridenv.exogenous.files import DATA_FOLDER
+from gridenv.exogenous.splits import SPLIT_NAMES, episode_starts
 
 CHECKOUT = Path(__file__).parents[1]
 _PACKAGES = ("gridenv", "jax", "jaxlib", "numpy", "scipy", "optax", "pandapower", "pydantic", "omegaconf", "gymnasium")
+_OPTIONAL_PACKAGES = (
+    "torch",
+    "stable-baselines3",
+    "sb3-contrib",
+    "ray",
+    "wandb",
+    "tensorboardX",
+    "onnx",
+    "onnxruntime",
+    "cvxpy",
+    "clarabel",
+    "highspy",
+    "pymodbus",
+)
+"""Recorded where they are installed."""
 
 
 def describe(config: ExperimentConfig) -> dict[str, Any]:
-    """Contents of a run's `versions.json`."""
+    """Contents of a run's `versions.json`, from the experiment with all its seeds."""
+    optional = {name: package_version(name) for name in _OPTIONAL_PACKAGES}
+    steps: int = config.task.steps_per_episode  # type: ignore[attr-defined]
     return {
         "created_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": ["gridenv", *sys.argv[1:]],
         "config_hash": config.hash,
         "data_hash": data_hash(),
+        "episodes": {split: episodes_hash(episode_starts(split, steps), steps) for split in SPLIT_NAMES},
+        "seeds_together": list(config.seeds) if config.run.vectorise_seeds else None,
         "git": git_state(),
         "python": platform.python_version(),
-        "packages": {name: package_version(name) for name in _PACKAGES},
+        "packages": {name: package_version(name) for name in _PACKAGES} | {k: v for k, v in optional.items() if v},
         "platform": {
             "system": platform.platform(),
             "machine": platform.machine(),
@@ -50,6 +75,12 @@ def package_version(name: str) -> str | None:
 def data_hash() -> str:
     """SHA-256 over names and contents of the shipped data files."""
     return hash_files(sorted(path for path in DATA_FOLDER.iterdir() if path.is_file()), DATA_FOLDER)
+
+
+def episodes_hash(starts: Sequence[int] | NDArray[np.integer[Any]], steps_per_episode: int) -> str:
+    """SHA-256 of the list of episodes that results are means over: their first steps in order, and their length."""
+    listed = {"starts": [int(start) for start in starts], "steps_per_episode": steps_per_episode}
+    return hashlib.sha256(json.dumps(listed, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def hash_files(paths: list[Path], root: Path) -> str:

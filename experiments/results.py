@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from experiments.evaluate import Evaluation, evaluate, evaluate_bundle
-from experiments.run import Run, find_runs, write_json
+from experiments.run import EVALUATION_PREFIX, Run, find_runs, write_json
 from experiments.summary import Summary, summarise
 from gridenv.core.errors import BundleError
 from gridenv.policy.bundle import is_bundle
 from gridenv.policy.runtime import load_policy
 
-EVALUATION_FILE = "evaluation.json"
+EVALUATION_FILE = f"{EVALUATION_PREFIX}.json"
 
 
 def evaluate_runs(
@@ -76,6 +76,6 @@ def common_folder(runs: Sequence[Run]) -> Path:
 def _write(folder: Path, evaluation: Evaluation, summary: Summary) -> Path:
     """Results on the final split go to `evaluation.json`, others beside it."""
     final = evaluation.config.run.evaluation.final_split
-    name = EVALUATION_FILE if evaluation.split == final else f"evaluation_{evaluation.split}.json"
+    name = EVALUATION_FILE if evaluation.split == final else f"{EVALUATION_PREFIX}_{evaluation.split}.json"
     write_json(folder / name, summary.to_json())
     return folder / name

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from experiments import provenance
 from experiments.config import ExperimentConfig, hash_values, read_experiment
@@ -20,6 +21,9 @@ VERSIONS_FILE = "versions.json"
 METRICS_FILE = "metrics.jsonl"
 BUNDLE_FOLDER = "bundle"
 REPORT_FILE = "report.html"
+EVALUATION_PREFIX = "evaluation"
+"""Files with results: `evaluation.json` on the final split, `evaluation_<split>.json` on others."""
+BUNDLE_FOLDER = "bundle"
 TIME_FIELDS = ("time_s", "steps_per_s")
 """Fields of a metrics row that differ between two identical runs."""
 _CHECKPOINT_PREFIX = "update-"
@@ -67,6 +71,11 @@ class Run:
     def seed(self) -> int:
         """Seed of the run."""
         return self.config.seeds[0]
+
+    @property
+    def id(self) -> str:
+        """Name of the run that stays when its folder is moved."""
+        return str(self.versions.get("run_id", self.folder.name))
 
     @cached_property
     def versions(self) -> dict[str, Any]:
@@ -158,7 +167,7 @@ def create_run(config: ExperimentConfig, seed: int, runs_folder: Path) -> Run:
     run = Run(_new_folder(runs_folder / config.name, f"{stamp}-seed{seed}"))
     (run.folder / "checkpoints").mkdir()
     (run.folder / CONFIG_FILE).write_text(_HEADER + to_yaml(one.to_values()), encoding="utf-8")
-    write_json(run.folder / VERSIONS_FILE, provenance.describe(one))
+    write_json(run.folder / VERSIONS_FILE, {"run_id": uuid4().hex[:16], **provenance.describe(config)})
     return run
 
 

@@ -68,6 +68,8 @@ class Summary:
     task: str
     split: str
     episodes: int
+    episodes_hash: str
+    """Hash of the list of episodes, `provenance.episodes_hash`: equal hashes are means over the same days."""
     agent: str
     seeds: tuple[int, ...]
     config_hash: str
@@ -88,6 +90,7 @@ class Summary:
             "agent": self.agent,
             "seeds": list(self.seeds),
             "episodes": self.episodes,
+            "episodes_hash": self.episodes_hash,
             "config_hash": self.config_hash,
             "controllers": {c.name: c.to_json() for c in self.controllers},
             "warnings": list(self.warnings),
@@ -102,7 +105,8 @@ def summarise(evaluation: Evaluation) -> Summary:
         experiment=config.name,
         task=config.task_id,
         split=evaluation.split,
-        episodes=len(next(iter(evaluation.seeds.values())).return_eur),
+        episodes=len(evaluation.starts),
+        episodes_hash=evaluation.episodes_hash,
         agent=evaluation.agent_name,
         seeds=tuple(evaluation.seeds),
         config_hash=evaluation.config_hash,
@@ -169,7 +173,7 @@ def _score(evaluation: Evaluation, results: EpisodeResults) -> float:
 
 
 def _warnings(evaluation: Evaluation) -> list[str]:
-    """Where the references are not in the order that a score takes for granted."""
+    """What a score takes for granted and is not so: the order of the references, and the list of episodes."""
     mean = {name: float(r.return_eur.mean()) for name, r in evaluation.references.items()}
     order = [name for name in _REFERENCE_ORDER if name in mean]
     found = [
@@ -179,7 +183,12 @@ def _warnings(evaluation: Evaluation) -> list[str]:
         if mean[better] < mean[worse] - _TOLERANCE * abs(mean[worse])
     ]
     failed = [name for name, r in evaluation.references.items() if np.isinf(r.v_min_pu).any()]
-    return found + [f"reference '{name}' has episodes without any power-flow solution" for name in failed]
+    found += [f"reference '{name}' has episodes without any power-flow solution" for name in failed]
+    return found + [
+        f"run '{run}' was made when the {evaluation.split} split had other episodes; compare it with none made since"
+        for run in evaluation.runs
+        if run.versions.get("episodes", {}).get(evaluation.split, evaluation.episodes_hash) != evaluation.episodes_hash
+    ]
 
 
 def _number(value: float) -> float | None:

@@ -5,9 +5,7 @@ changes its numbers.
 """
 
 import contextlib
-import json
 import math
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,7 +16,7 @@ import numpy as np
 
 from agents import registry as agent_registry
 from agents.learner import SeedsTogether
-from experiments import console
+from experiments import console, tracking
 from experiments.bundles import save_bundle
 from experiments.config import ExperimentConfig
 from experiments.references import ORACLE, RULE, reference_results
@@ -47,6 +45,8 @@ class Progress:
     """Time spent in training, before an interruption too."""
     latest: Row = field(default_factory=dict)
     """Newest row, completed by the newest values of fields that are not in every row."""
+    rows: Sequence[Row] = ()
+    """What was measured before an interruption."""
 
 
 class Trainer:
@@ -84,34 +84,44 @@ class Trainer:
         state = self.learner.load(path, run.seed, self.env_params, run.identity)
         rows = run.cut_metrics(update)
         latest = {k: v for row in rows for k, v in row.items()}
-        return Progress(run, state, update, rows[-1]["time_s"] if rows else 0.0, latest)
+        return Progress(run, state, update, rows[-1]["time_s"] if rows else 0.0, latest, rows)
 
-    def train(self, group: Sequence[Progress]) -> None:
-        """Train runs to their end: one run, or several side by side that have done the same number of updates.
+    def train(self, group: Sequence[Progress], until: int | None = None) -> None:
+        """Train one run, or several side by side that have done the same number of updates.
+
+        Args:
+            group: the runs.
+            until: update to stop after; the end of the training if left out.
 
         Raises:
+            RunError: if training diverges, or W&B is to be online and refuses.
             TrainingStoppedError: on Ctrl-C or SIGTERM, after saving a checkpoint.
         """
         every = self.config.run.checkpoint_every_updates
-        with stop_requests() as stop, self._bar(group) as bar:
+        end = self.total_updates if until is None else until
+        kept = [(progress.run, progress.rows) for progress in group]
+        with stop_requests() as stop, self._bar(group, end) as bar, tracking.tracked(kept) as trackers:
             bar.show(group[0].update, group[0].latest)
-            while group[0].update < self.total_updates:
+            while group[0].update < end:
                 rows = self._one_update(group)
-                for progress, row in zip(group, rows, strict=True):
-                    _append(progress.run.metrics_path, row)
+                for tracker, row in zip(trackers, rows, strict=True):
+                    tracker.write(row)
                 bar.show(group[0].update, group[0].latest)
-                last = group[0].update == self.total_updates
+                last = group[0].update == end
                 if stop or last or group[0].update % every == 0:
-                    for progress in group:
+                    for progress, tracker in zip(group, trackers, strict=True):
+                        tracker.flush()
                         self._save(progress)
                 if stop and not last:
                     raise TrainingStoppedError([str(progress.run) for progress in group])
-        for progress in group:
-            self._save_bundle(progress)
+            # Within: W&B takes the bundle along.
+            if end == self.total_updates:
+                for progress in group:
+                    self._save_bundle(progress)
 
-    def _bar(self, group: Sequence[Progress]) -> contextlib.AbstractContextManager[console.TrainingBar]:
+    def _bar(self, group: Sequence[Progress], end: int) -> contextlib.AbstractContextManager[console.TrainingBar]:
         title = f"seed {', '.join(str(p.run.seed) for p in group)}"
-        return console.training_bar(title, self.total_updates, self.config.run.evaluation.training_split)
+        return console.training_bar(title, end, self.config.run.evaluation.training_split)
 
     def _one_update(self, group: Sequence[Progress]) -> list[Row]:
         start_s = time.perf_counter()
@@ -161,7 +171,6 @@ class Trainer:
         return row
 
     def _save(self, progress: Progress) -> None:
-        _sync(progress.run.metrics_path)
         path = progress.run.checkpoint_path(progress.update)
         self.learner.save(path, progress.state, progress.run.identity)
         progress.run.drop_old_checkpoints()
@@ -187,8 +196,10 @@ def train(config: ExperimentConfig, runs_folder: Path) -> list[Run]:
 
     Raises:
         ConfigError: if the task cannot be built.
+        MissingExtraError, RunError: if W&B is to be online and is not installed or refuses.
         TrainingStoppedError: on Ctrl-C or SIGTERM, after saving a checkpoint.
     """
+    tracking.prepare(config)
     trainer = Trainer(config)
     if config.run.vectorise_seeds:
         runs = [create_run(config, seed, runs_folder) for seed in config.seeds]
@@ -209,11 +220,14 @@ def resume(paths: Sequence[Path]) -> list[Run]:
 
     Raises:
         RunError: if a folder is no run, or its checkpoint is damaged or of another configuration.
+        MissingExtraError, RunError: as `train`.
         TrainingStoppedError: on Ctrl-C or SIGTERM, after saving a checkpoint.
     """
     runs = [open_run(path) for path in paths]
     if len({run.config_hash for run in runs}) > 1:
         raise RunError("runs to resume differ in their configuration; resume them one by one")
+    for config in {run.config.run.wandb.mode: run.config for run in runs}.values():
+        tracking.prepare(config)
     trainer = Trainer(runs[0].config)
     together = [trainer.begin_or_restore(run) for run in runs]
     if runs[0].config.run.vectorise_seeds and len({progress.update for progress in together}) == 1:
@@ -222,13 +236,3 @@ def resume(paths: Sequence[Path]) -> list[Run]:
         for progress in together:
             trainer.train([progress])
     return runs
-
-
-def _append(path: Path, row: Row) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

@@ -159,6 +159,8 @@ def test_a_report_is_one_page_that_needs_nothing_else(trained: Path) -> None:
 
     result = json.loads((trained / "evaluation.json").read_text(encoding="utf-8"))
     assert (result["task"], result["split"], result["warnings"]) == ("VoltVar-IEEE33-v0", "test", [])
+    versions = json.loads((trained / "versions.json").read_text(encoding="utf-8"))
+    assert result["episodes_hash"] == versions["episodes"]["test"]
     controllers = result["controllers"]
     assert list(controllers) == ["ppo", "rule", "oracle", "none"]
     assert controllers["rule"]["score"] == pytest.approx(0.0, abs=1e-9)
@@ -167,6 +169,34 @@ def test_a_report_is_one_page_that_needs_nothing_else(trained: Path) -> None:
         assert entry["return_eur"]["low"] <= entry["return_eur"]["mean"] <= entry["return_eur"]["high"]
         assert entry["cost"].keys() == {"v_band", "thermal", "pf_fail"}
         assert entry["loss_kwh"] > 0
+
+
+def test_reproduce_says_that_every_number_is_the_same(trained: Path) -> None:
+    done = gridenv(trained.parents[2], "reproduce", str(trained))
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert re.match(r"identical: 100 updates of \d+ metrics", done.stdout), done.stdout
+    assert ("evaluation.json" in done.stdout) == (trained / "evaluation.json").is_file()
+    (again,) = trained.parents[2].glob("runs/reproduced/*/*")
+    assert metrics(again) == metrics(trained)
+    assert not (again / "wandb").exists()
+
+
+def test_reproduce_names_the_first_metric_that_differs_and_what_may_explain_it(base: Path, trained: Path) -> None:
+    edited = Path(shutil.copytree(trained, base / "tampered", ignore=shutil.ignore_patterns("evaluation*.json")))
+    rows = [json.loads(line) for line in (edited / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[:9]]
+    rows[6]["loss/value"] += 0.5
+    (edited / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    versions = (edited / "versions.json").read_text(encoding="utf-8")
+    data = json.loads(versions)["data_hash"]
+    (edited / "versions.json").write_text(versions.replace(data, "0" * 64), encoding="utf-8")
+    done = gridenv(workplace(base, "other"), "reproduce", str(edited))
+    assert done.returncode == 1, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("differs: 1 of 9 updates (runs/reproduced/voltvar_ieee33_smoke/")
+    assert lines[1] == "  first at update 7:"
+    assert re.match(r"    loss/value: recorded \S+, again \S+ \(relative", lines[2])
+    assert f"    data_hash: recorded {'0' * 64}, again {data}" in lines[3:]
+    assert "was made with other data (00000000, here " in done.stderr
 
 
 def test_evaluate_takes_another_split_and_other_references(trained: Path) -> None:
@@ -280,6 +310,8 @@ def test_a_checkpoint_of_another_configuration_is_refused(base: Path, trained: P
         (["evaluate", "runs/none"], "run 'runs/none': no such folder"),
         (["report", "runs/none"], "run 'runs/none': no such folder"),
         (["export", "runs/none"], "run 'runs/none': no such folder"),
+        (["reproduce", "runs/none"], "run 'runs/none': no such folder"),
+        (["train", "experiment=voltvar_ieee33", "wandb.mode=later"], "wandb.mode = 'later'; must be 'offline'"),
     ],
 )
 def test_bad_input_gives_one_line_that_names_the_culprit(
@@ -304,7 +336,7 @@ def test_without_a_command_all_are_listed_quickly_and_nothing_heavy_is_imported(
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment(Path("/nowhere")), check=True
     )
-    for command in ("list", "train", "evaluate", "export", "report", "demo", "bench"):
+    for command in ("list", "train", "evaluate", "export", "reproduce", "compare", "report", "demo", "bench"):
         assert re.search(rf"^ +{command} +\S", done.stdout, re.MULTILINE)
     assert "code 0" in done.stdout
     last = done.stdout.splitlines()[-1].split()

@@ -5,22 +5,25 @@ import shutil
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from experiments import cli
-from experiments.comparison import COLUMNS, markdown, trained
+from experiments.comparison import COLUMNS, markdown
 from experiments.comparison_config import read_comparison
-from experiments.config import compose
 from experiments.run import open_run
 from gridenv.core.errors import ConfigError
+from tests.e2e.test_cli import gridenv
 
 EXPERIMENT = "voltvar_ieee33_smoke"
 
 
+def compare(folder: Path) -> None:
+    done = gridenv(folder, "compare", "comparison=smoke")
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_comparison_trains_what_is_missing_and_nothing_twice(tmp_path: Path) -> None:
-    folder = tmp_path / "smoke"
-    done = CliRunner().invoke(cli.app, ["compare", "comparison=smoke", "--runs", str(tmp_path)])
-    assert done.exit_code == 0, done.output
+    (tmp_path / "work").mkdir()
+    folder = tmp_path / "work" / "runs" / "comparisons" / "smoke"
+    compare(tmp_path / "work")
     results = json.loads((folder / "comparison.json").read_text())
     (entry,) = results["entries"]
     assert entry["evaluation"]["seeds"] == [0, 1]
@@ -31,10 +34,11 @@ def test_a_comparison_trains_what_is_missing_and_nothing_twice(tmp_path: Path) -
     first, second = sorted((folder / EXPERIMENT).glob("*-seed*"))
     kept, written = open_run(first), open_run(first).metrics_path.stat().st_mtime_ns
     shutil.rmtree(second)
-    runs = trained(compose([f"experiment={EXPERIMENT}", "seeds=[0,1]"]), folder)
-    assert runs[kept.seed].folder == first
+    compare(tmp_path / "work")
+    runs = [open_run(path) for path in sorted((folder / EXPERIMENT).glob("*-seed*"))]
+    assert runs[0].folder == first
     assert kept.metrics_path.stat().st_mtime_ns == written
-    assert [run.seed for run in runs] == [0, 1]
+    assert {run.seed for run in runs} == {0, 1}
     assert all(run.is_finished for run in runs)
 
 

@@ -61,10 +61,11 @@ def test_the_resolved_file_gives_the_same_experiment_and_hash(tmp_path: Path) ->
     assert hash_values(read_yaml(path).values) == config.hash
 
 
-def test_the_hash_ignores_seeds_and_nothing_else() -> None:
+def test_the_hash_ignores_seeds_and_tracking_and_nothing_else() -> None:
     first, second = compose(["experiment=voltvar_ieee33", "seed=1"]), compose(["experiment=voltvar_ieee33", "seed=2"])
     other = compose(["experiment=voltvar_ieee33", "seed=1", "task.load_scale=2.5"])
     assert first.hash == second.hash != other.hash
+    assert compose(["experiment=voltvar_ieee33", "seed=1", "wandb.mode=online"]).hash == first.hash
 
 
 def test_problems_of_all_parts_are_reported_together() -> None:
@@ -89,7 +90,7 @@ def test_problems_of_all_parts_are_reported_together() -> None:
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        (["agent=ppo"], "experiment: none is named; write experiment=NAME with one of: voltvar_ieee33"),
+        (["agent=ppo"], "experiment: none is named; write experiment=NAME with one of: activeder_cigremv, "),
         (["experiment=voltvar_iee33"], "unknown experiment 'voltvar_iee33'; did you mean 'voltvar_ieee33'?"),
         (["experiment=no/such.yaml"], "experiment 'no/such.yaml': no such file"),
         (["experiment=voltvar_ieee33", "task=VoltVar-IEEE34-v0"], "did you mean 'VoltVar-IEEE33-v0'?"),
@@ -109,7 +110,7 @@ def test_what_cannot_be_chosen_is_named_in_one_line(overrides: list[str], expect
 
 def test_an_experiment_without_task_says_what_to_choose(tmp_path: Path) -> None:
     path = write(tmp_path, "empty", "agent: ppo\n")
-    assert "task.id is missing; choose one with `task:`; known: voltvar_ieee33" in message(f"experiment={path}")
+    assert "task.id is missing; choose one with `task:`; known: activeder_cigremv, " in message(f"experiment={path}")
 
 
 def test_errors_in_a_file_name_its_line(tmp_path: Path) -> None:

@@ -3,10 +3,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from experiments.config import compose
+from experiments.provenance import episodes_hash
 from experiments.run import Run, create_run, find_runs, open_run
+from experiments.train import build_split
 from gridenv.core.errors import RunError
 
 
@@ -24,7 +27,26 @@ def test_a_new_run_records_configuration_and_versions(tmp_path: Path) -> None:
     assert run.folder.name.endswith("-seed5")
     assert run.seed == 5
     assert run.config_hash == run.config.hash == run.versions["config_hash"]
-    assert {"data_hash", "git", "python", "packages", "platform", "command"} <= run.versions.keys()
+    assert {"data_hash", "episodes", "git", "python", "packages", "platform", "command"} <= run.versions.keys()
+    assert {"jax", "numpy", "tensorboardX"} <= run.versions["packages"].keys()
+
+
+def test_the_recorded_episodes_are_those_of_the_environment(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    for split in ("validation", "test"):
+        _, params = build_split(run.config, split)
+        assert run.versions["episodes"][split] == episodes_hash(np.asarray(params.starts), params.steps_per_episode)
+
+
+def test_another_list_of_episodes_has_another_hash() -> None:
+    hashes = {episodes_hash(starts, n) for starts, n in (([0, 96], 96), ([0, 192], 96), ([96, 0], 96), ([0, 96], 24))}
+    assert len(hashes) == 4
+
+
+def test_a_run_keeps_its_id_when_its_folder_is_moved(tmp_path: Path) -> None:
+    run, other = make_run(tmp_path), make_run(tmp_path)
+    assert run.id != other.id
+    assert Run(run.folder.rename(tmp_path / "elsewhere")).id == run.id
 
 
 def test_two_runs_in_one_second_get_folders_of_their_own(tmp_path: Path) -> None:

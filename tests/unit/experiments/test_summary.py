@@ -10,6 +10,7 @@ import pytest
 from experiments import selection
 from experiments.config import compose
 from experiments.evaluate import Evaluation
+from experiments.provenance import episodes_hash
 from experiments.rollout import EpisodeResults
 from experiments.run import create_run
 from experiments.selection import Side
@@ -38,14 +39,18 @@ def results(return_eur: list[float], v_pu: float = 1.0, days: list[int] | None =
 def evaluation(tmp_path: Path, seeds: dict[int, list[float]], **references: list[float]) -> Evaluation:
     config = compose(["experiment=voltvar_ieee33_smoke"])
     env: Any = SimpleNamespace(cost_names=COSTS)
+    params: Any = SimpleNamespace(steps_per_episode=24)
     runs = tuple(create_run(config, seed, tmp_path) for seed in seeds)
+    for run in runs:
+        starts = [day * STEPS_PER_DAY for day in range(len(seeds[run.seed]))]
+        run.versions["episodes"]["test"] = episodes_hash(starts, params.steps_per_episode)
     return Evaluation(
         config=config,
         config_hash=runs[0].config_hash,
         runs=runs,
         split="test",
         env=env,
-        params=None,  # type: ignore[arg-type]
+        params=params,
         seeds={seed: results(values) for seed, values in seeds.items()},
         references={name: results(values) for name, values in references.items()},
     )
@@ -82,6 +87,16 @@ def test_references_in_the_wrong_order_are_reported(tmp_path: Path) -> None:
         "reference 'oracle' (-7.00 EUR) is worse than 'rule' (-5.00 EUR)",
         "reference 'rule' (-5.00 EUR) is worse than 'none' (-4.00 EUR)",
     ]
+
+
+def test_the_list_of_episodes_is_identified_and_a_run_made_with_another_is_reported(tmp_path: Path) -> None:
+    given = evaluation(tmp_path, {0: [-6.0, -5.0]}, rule=[-12.0, -8.0])
+    summary = summarise(given)
+    assert summary.to_json()["episodes_hash"] == given.runs[0].versions["episodes"]["test"] == summary.episodes_hash
+    assert summary.warnings == ()
+    given.runs[0].versions["episodes"]["test"] = "0" * 64
+    (warning,) = summarise(given).warnings
+    assert "was made when the test split had other episodes" in warning
 
 
 def test_the_middle_seed_is_the_one_with_the_median_return(tmp_path: Path) -> None:
