@@ -38,6 +38,11 @@ class Program:
     params: EnvParams
     is_float64: bool
 
+    @classmethod
+    def of(cls, env: GridEnv, params: EnvParams) -> "Program":
+        """The program of an environment that was built already."""
+        return cls(env, params, params.model.flow.dtype == np.float64)
+
     def precision(self) -> AbstractContextManager[Any]:
         """A context in which JAX can hold the task's type."""
         return jax.enable_x64(True) if self.is_float64 else nullcontext()
@@ -70,6 +75,15 @@ class Program:
                 self.env, state, action, self.params
             )
             return stepped
+
+    def shapes(self, rows: int) -> tuple[EnvState, jax.ShapeDtypeStruct]:
+        """Shapes and types of what `begin` returns; nothing is computed."""
+        with self.precision():
+            starts = jax.ShapeDtypeStruct((rows,), jnp.int32)
+            begun: tuple[EnvState, jax.ShapeDtypeStruct] = jax.eval_shape(
+                lambda starts: _begin(self.env, starts, self.params), starts
+            )
+            return begun
 
     def layout(self, num_envs: int) -> Layout:
         """How `step` packs its results."""
