@@ -32,7 +32,7 @@ def save(path: Path, state: Any, identity: dict[str, Any]) -> None:
         state: arrays and typed random keys in any nesting.
         identity: what the state belongs to, such as the hash of the configuration; `load` asks for the same.
     """
-    named = named_leaves(state)
+    named = _named(state)
     generators = {name: str(jax.random.key_impl(leaf)) for name, leaf in named if _is_key(leaf)}
     arrays = {name: np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf) for name, leaf in named}
     write(path, arrays, {"identity": identity, "generators": generators})
@@ -50,7 +50,7 @@ def load(path: Path, like: State, identity: dict[str, Any]) -> State:
         RunError: if the file is missing, damaged, belongs to something else, or holds arrays of other shapes.
     """
     arrays, header = read(path, identity)
-    expected = named_leaves(like)
+    expected = _named(like)
     check_arrays(path, dict(expected), arrays)
     generators = header.get("generators", {})
     leaves = [_restored(arrays[name], generators.get(name)) for name, _ in expected]
@@ -132,8 +132,8 @@ def check_arrays(path: Path, expected: Mapping[str, Any], arrays: Mapping[str, n
     raise_collected(found, RunError)
 
 
-def named_leaves(state: Any) -> list[tuple[str, Any]]:
-    """Leaves of a pytree with their paths."""
+def _named(state: Any) -> list[tuple[str, Any]]:
+    """Leaves with their paths."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(state)
     return [(jax.tree_util.keystr(path).lstrip("."), leaf) for path, leaf in leaves]
 

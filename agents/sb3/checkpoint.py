@@ -9,14 +9,13 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import ReplayBuffer
 
-from agents.checkpoint import check_arrays, damaged, named_leaves, read, write
+from agents.checkpoint import check_arrays, damaged, read, write
 from agents.sb3.state import TrainingState
 from gridenv.adapters.snapshot import Snapshot
 
@@ -33,7 +32,6 @@ def save(path: Path, state: TrainingState[Any], identity: dict[str, Any]) -> Non
     """Write a training so that the file is either complete or absent."""
     model, snapshot = state.model, state.envs.snapshot()
     buffer = _buffer(model)
-    arrays = {name: np.asarray(leaf) for name, leaf in _arrays(snapshot, model).items()}
     header = {
         "identity": identity,
         "updates": state.clock.updates,
@@ -43,7 +41,7 @@ def save(path: Path, state: TrainingState[Any], identity: dict[str, Any]) -> Non
         "actions": model.action_space.np_random.bit_generator.state,
         "episodes": {"generators": snapshot.generators, "seeds": snapshot.seeds},
     }
-    write(path, {**arrays, _TORCH: _to_bytes(model)}, header)
+    write(path, {**_arrays(snapshot, model), _TORCH: _to_bytes(model)}, header)
 
 
 def restore(path: Path, state: TrainingState[Any], identity: dict[str, Any]) -> None:
@@ -87,11 +85,10 @@ def _restore(path: Path, state: TrainingState[Any], arrays: dict[str, np.ndarray
     if buffer is not None:
         for name in _REMEMBERED:
             getattr(buffer, name)[: _filled(buffer)] = arrays[f"{_BUFFER}{name}"]
-    leaves = [arrays[f"{_ROWS}{name}"] for name, _ in named_leaves(blank.rows)]
     episodes = header["episodes"]
     state.envs.restore(
         Snapshot(
-            rows=jax.tree.unflatten(jax.tree.structure(blank.rows), leaves),
+            rows={name: arrays[f"{_ROWS}{name}"] for name in blank.rows},
             finished=arrays[_FINISHED],
             generators=tuple(episodes["generators"]),
             seeds=tuple(episodes["seeds"]),
@@ -102,16 +99,16 @@ def _restore(path: Path, state: TrainingState[Any], arrays: dict[str, np.ndarray
     state.clock.updates = int(header["updates"])
 
 
-def _arrays(snapshot: Snapshot, model: BaseAlgorithm) -> dict[str, Any]:
-    """Arrays by name, or what has their shapes and types."""
+def _arrays(snapshot: Snapshot, model: BaseAlgorithm) -> dict[str, np.ndarray]:
+    """All arrays of a checkpoint but torch's bytes, by name."""
     buffer = _buffer(model)
     remembered = {} if buffer is None else {n: getattr(buffer, n)[: _filled(buffer)] for n in _REMEMBERED}
     return {
-        **{f"{_ROWS}{name}": leaf for name, leaf in named_leaves(snapshot.rows)},
+        **{f"{_ROWS}{name}": array for name, array in snapshot.rows.items()},
         **{f"{_BUFFER}{name}": array for name, array in remembered.items()},
         _FINISHED: snapshot.finished,
-        _OBSERVATION: model._last_obs,
-        _STARTS: model._last_episode_starts,
+        _OBSERVATION: np.asarray(model._last_obs),
+        _STARTS: np.asarray(model._last_episode_starts),
     }
 
 

@@ -118,7 +118,7 @@ def measure_training(
 
 def _training_row(plan: Plan, case: str, one: Contestant, timing: Timing, n_seed: int, updates: int) -> Row:
     if one.is_peer:
-        about = _about(plan, _PEER_TASK, one, 1) | {"agent": BESIDE_PEER, "beside": case}
+        about = _about(plan, _PEER_TASK, one, 1) | {"dtype": _PEER.dtype, "agent": BESIDE_PEER, "beside": case}
         version = f"{rows.engine_version(_PEER.distribution)}, {_library_version()}"
         return rows.rate_row(timing, **about, seeds=1, updates_per_call=1, engine_version=version, **rows.machine())
     about = _about(plan, case, one, timing.outcome) | {"engine": OWN, "agent": one.about}

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -28,6 +28,15 @@ EXACT_ROWS = 256
 batches are there for speed, and agree with small ones to rounding."""
 _ONE_THREAD = {"xla_cpu_multi_thread_eigen": False}
 """A single environment is too small to share out; trying to costs a tenth of its step."""
+
+
+class Leaves(NamedTuple):
+    """Arrays of a pytree by name."""
+
+    names: tuple[str, ...]
+    shapes: tuple[jax.ShapeDtypeStruct, ...]
+    structure: Any
+    """What `jax.tree.unflatten` makes the pytree of, given its arrays in this order."""
 
 
 @dataclass(frozen=True)
@@ -76,14 +85,19 @@ class Program:
             )
             return stepped
 
-    def shapes(self, rows: int) -> tuple[EnvState, jax.ShapeDtypeStruct]:
-        """Shapes and types of what `begin` returns; nothing is computed."""
+    def begun_leaves(self, rows: int) -> Leaves:
+        """What `begin` returns, leaf by leaf; nothing is computed."""
+        known: list[Any] = []
+
+        def leaves(starts: Array) -> list[Array]:
+            named, structure = jax.tree_util.tree_flatten_with_path(_begin(self.env, starts, self.params))
+            known[:] = [tuple(jax.tree_util.keystr(path) for path, _ in named), structure]
+            return [leaf for _, leaf in named]
+
         with self.precision():
-            starts = jax.ShapeDtypeStruct((rows,), jnp.int32)
-            begun: tuple[EnvState, jax.ShapeDtypeStruct] = jax.eval_shape(
-                lambda starts: _begin(self.env, starts, self.params), starts
-            )
-            return begun
+            shapes = jax.eval_shape(leaves, jax.ShapeDtypeStruct((rows,), jnp.int32))
+        names, structure = known
+        return Leaves(names, tuple(shapes), structure)
 
     def layout(self, num_envs: int) -> Layout:
         """How `step` packs its results."""

@@ -11,8 +11,9 @@ from jaxtyping import Bool
 class Snapshot:
     """All that the following steps and resets of a vector environment depend on."""
 
-    rows: tuple[Any, Any]
-    """State and observation of the functional environment, a pytree of arrays with the environments in front."""
+    rows: dict[str, np.ndarray]
+    """Arrays of the functional environment's state and observation by their places in it, the environments in front;
+    a vector environment of one has two rows."""
     finished: Bool[np.ndarray, " env"]
     """Where the last step ended an episode."""
     generators: tuple[dict[str, Any] | None, ...]

@@ -18,7 +18,7 @@ from gridenv.adapters.actions import checked_action
 from gridenv.adapters.episodes import START_STEP, Episodes
 from gridenv.adapters.gym_env import refuse_rendering, spaces
 from gridenv.adapters.infos import Values, labelled, masked, repeated, rows_where
-from gridenv.adapters.program import MIN_ROWS, Program, program
+from gridenv.adapters.program import MIN_ROWS, Leaves, Program, program
 from gridenv.adapters.snapshot import Snapshot, generator_of
 from gridenv.adapters.vector_options import (
     RESET_MASK,
@@ -220,25 +220,37 @@ class GridVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         Raises:
             ResetNeeded: before the first reset.
         """
-        state, observation = self._begun()
+        leaves = jax.tree.leaves(self._begun())
         states = tuple(None if g is None else dict(g.bit_generator.state) for g in self._generators)
         return Snapshot(
-            rows=(state, observation), finished=self._finished.copy(), generators=states, seeds=tuple(self._seeds)
+            rows={name: np.array(leaf) for name, leaf in zip(self._leaves().names, leaves, strict=True)},
+            finished=self._finished.copy(),
+            generators=states,
+            seeds=tuple(self._seeds),
         )
 
     def blank_snapshot(self) -> Snapshot:
-        """A snapshot with shapes and types in place of the arrays of `rows`, and with no generators."""
-        nothing = (None,) * self.num_envs
-        rows = self._program.shapes(max(MIN_ROWS, self.num_envs))
-        return Snapshot(rows=rows, finished=np.zeros(self.num_envs, np.bool_), generators=nothing, seeds=nothing)
+        """A snapshot of zeros, without generators; it has the names, shapes and types that `restore` needs."""
+        leaves, nothing = self._leaves(), (None,) * self.num_envs
+        return Snapshot(
+            rows={name: np.zeros(s.shape, s.dtype) for name, s in zip(leaves.names, leaves.shapes, strict=True)},
+            finished=np.zeros(self.num_envs, np.bool_),
+            generators=nothing,
+            seeds=nothing,
+        )
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go on where `snapshot` was taken, of this or of another vector environment of the same settings."""
+        leaves = self._leaves()
         with self._program.precision():
-            self._state, self._observation = jax.tree.map(jnp.asarray, snapshot.rows)
+            arrays = [jnp.asarray(snapshot.rows[name]) for name in leaves.names]
+        self._state, self._observation = jax.tree.unflatten(leaves.structure, arrays)
         self._finished = snapshot.finished.copy()
         self._generators = [generator_of(state) for state in snapshot.generators]
         self._seeds = list(snapshot.seeds)
+
+    def _leaves(self) -> Leaves:
+        return self._program.begun_leaves(max(MIN_ROWS, self.num_envs))
 
     def _begin_at_once(self, values: Values) -> Info:
         """Begin the next episode where one has ended; what this adds to the infos of the step."""
