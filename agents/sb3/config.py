@@ -15,8 +15,8 @@ class SB3PPOConfig(PPOConfig):
     activation: Activation = "tanh"
     """Between the layers of all networks."""
     torch_threads: PositiveInt = 1
-    """Processors for torch. Networks of this size gain nothing from a second one, and another number rounds
-    differently."""
+    """Processors for torch. On a busy machine two of them wait for each other (docs/interfaces.md), and another number
+    rounds differently."""
 
 
 class OffPolicyConfig(BaseModel):
@@ -48,8 +48,8 @@ class OffPolicyConfig(BaseModel):
     reward_scale: PositiveFloat = 1.0
     """Rewards are multiplied by this for learning only, so that returns are of the order of one."""
     torch_threads: PositiveInt = 1
-    """Processors for torch. Networks of this size gain nothing from a second one, and another number rounds
-    differently."""
+    """Processors for torch. On a busy machine two of them wait for each other (docs/interfaces.md), and another number
+    rounds differently."""
 
     @model_validator(mode="after")
     def _whole_rounds_of_learning(self) -> "OffPolicyConfig":
