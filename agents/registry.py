@@ -22,7 +22,7 @@ class LearnerEntry:
     config: str
     """Frozen pydantic model of the settings; has `total_updates` and `steps_per_update`."""
     learner: str
-    """Class (env, settings) of an `agents.learner.Learner`."""
+    """Callable (env, settings) that makes an `agents.learner.Learner`."""
     summary: str
     """One line for `gridenv list`."""
 
@@ -42,6 +42,21 @@ LEARNERS: Mapping[str, LearnerEntry] = {
         config="agents.ppo.config:PPOConfig",
         learner="agents.ppo.learner:PPO",
         summary="proximal policy optimisation, rollout and update in one compiled program",
+    ),
+    "sb3_ppo": LearnerEntry(
+        config="agents.sb3.config:SB3PPOConfig",
+        learner="agents.sb3.entry:make_learner",
+        summary="PPO of Stable-Baselines3; needs the extra sb3",
+    ),
+    "sb3_sac": LearnerEntry(
+        config="agents.sb3.config:SB3SACConfig",
+        learner="agents.sb3.entry:make_learner",
+        summary="soft actor-critic of Stable-Baselines3; needs the extra sb3",
+    ),
+    "sb3_td3": LearnerEntry(
+        config="agents.sb3.config:SB3TD3Config",
+        learner="agents.sb3.entry:make_learner",
+        summary="twin delayed deep deterministic policy gradients of Stable-Baselines3; needs the extra sb3",
     ),
 }
 

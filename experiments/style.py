@@ -54,7 +54,7 @@ def colour(name: str) -> str:
 
 def label(name: str) -> str:
     """What a controller is called in figures and tables."""
-    return _REFERENCE_LABELS.get(name, name.upper())
+    return _REFERENCE_LABELS.get(name, name.upper().replace("_", " "))
 
 
 def voltage_colours(lowest_pu: float, highest_pu: float) -> tuple[LinearSegmentedColormap, Normalize]:

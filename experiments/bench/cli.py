@@ -105,6 +105,10 @@ def train(
         list[str] | None,
         typer.Option("--case", metavar="ID", help=f"Task such as VoltVar-IEEE33-v0, all if left out; {_LIST}."),
     ] = None,
+    agent: Annotated[
+        list[str] | None,
+        typer.Option("--agent", metavar="NAME", help=f"Agent that can be trained, default ppo; {_LIST}."),
+    ] = None,
     batch: Annotated[
         list[str] | None,
         typer.Option("--batch", metavar="N", help=f"Number of environments, the agent's default if left out; {_LIST}."),
@@ -118,16 +122,17 @@ def train(
     seconds: Seconds = DEFAULT_SECONDS,
     json: Json = None,
 ) -> None:
-    """Time training with PPO, rollouts and gradients included, after compilation."""
+    """Time training, rollouts and gradients included, after compilation."""
     from experiments.bench import plan
 
     made = plan.task_plan("train", case, batch, (), threads, runs, seconds, json)
     updates = plan.checked_count("train", "--updates", updates)
+    agents = plan.checked_agents(agent or ())
     n_seeds = plan.checked_numbers("train", "--seeds", seeds or ("1",))
     from experiments.bench.rows import kept_in
     from experiments.bench.throughput import measure_training
 
-    _give(measure_training(made, updates, n_seeds, kept_in(json)), json)
+    _give(measure_training(made, agents, updates, n_seeds, kept_in(json)), json)
 
 
 @app.command()

@@ -4,6 +4,7 @@ from typing import Any
 
 from agents import registry
 from agents.learner import SeedsTogether
+from gridenv.core.errors import ConfigError
 from gridenv.tasks.registry import make
 
 
@@ -22,11 +23,16 @@ class Training:
             updates: done by one call.
             seeds: number of learners.
             num_envs: environments of each; None = the default.
+
+        Raises:
+            ConfigError: if the learner cannot train so many seeds side by side.
         """
         changes = {} if num_envs is None else {"num_envs": num_envs}
         config: Any = registry.config_class(self._agent)(**changes)
         self._updates = updates
         self._learner = registry.make_learner(self._agent, self._env, config)
+        if seeds > 1 and not isinstance(self._learner, SeedsTogether):
+            raise ConfigError(f"--seeds is {seeds}; agent '{self._agent}' trains one seed at a time; leave it out")
         self.num_envs = config.num_envs
         self.work = updates * seeds * config.steps_per_update
         self._states = [self._learner.begin(seed, self._params) for seed in range(seeds)]

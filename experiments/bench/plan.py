@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from agents.registry import LEARNERS
 from experiments.bench.engines import ENGINES
 from experiments.bench.worker import available_cpus
 from gridenv.core.errors import ConfigError, did_you_mean, raise_collected
@@ -11,6 +12,7 @@ from gridenv.tasks.registry import NAMESPACE, TASKS
 
 POWER_FLOW_THREADS = (1, 2)
 ENVIRONMENT_BATCHES = (4096,)
+DEFAULT_AGENT = "ppo"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +117,24 @@ def checked_engines(names: Sequence[str]) -> tuple[str, ...]:
         [f"bench powerflow: unknown engine '{name}'{did_you_mean(name, known)}" for name in unknown], ConfigError
     )
     return asked or known
+
+
+def checked_agents(names: Sequence[str]) -> tuple[str, ...]:
+    """Agents that can be trained, asked for by name; none = our own PPO.
+
+    Raises:
+        ConfigError: for names that are not in the list.
+    """
+    asked = tuple(dict.fromkeys(_split(names))) or (DEFAULT_AGENT,)
+    raise_collected(
+        [
+            f"bench train: unknown agent '{name}'{did_you_mean(name, LEARNERS)}"
+            for name in asked
+            if name not in LEARNERS
+        ],
+        ConfigError,
+    )
+    return asked
 
 
 def checked_tolerance(tolerance: float) -> float:

@@ -150,6 +150,7 @@ def _columns(rows: Sequence[Row]) -> list[Column]:
     columns = [
         Column("batch", lambda r: f"{r['batch']:,}"),
         Column("engine", _engine, True),
+        *([Column("agent", lambda r: str(r["agent"]), True)] if all("agent" in r for r in rows) else []),
         Column("threads", lambda r: str(r["threads"])),
         Column("µs/solve" if is_power_flow else "steps/s", lambda r: _number(r[quantity])),
         Column("min..max", lambda r: f"{_number(r['min'])}..{_number(r['max'])}"),

@@ -1,11 +1,12 @@
 """Speed of environments and of training, in environment steps per second."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from experiments.bench import rows
 from experiments.bench.contest import Contest, Contestant, Timing, progress_bar
-from experiments.bench.engines import Engine, missing_package
+from experiments.bench.engines import OWN, Engine, missing_package
 from experiments.bench.plan import Plan
 from experiments.bench.rows import Row
 
@@ -25,7 +26,9 @@ _PEER = Engine(
 )
 _PEER_TASK = "ANM6Easy-v0"
 _ONE_AT_A_TIME = (_SINGLE, _PEER.name)
-AGENT = "ppo"
+_PEER_LEARNER = replace(_PEER, subject="experiments.bench.peer_environments:AnmTraining")
+BESIDE_PEER = "sb3_ppo"
+"""Agent whose algorithm can be run on the peer's environment as well, and is if this agent is measured."""
 _DTYPE = "float32"
 
 
@@ -48,7 +51,7 @@ def measure_environments(plan: Plan, steps: int, keep: rows.Keep) -> list[Row]:
         if lacking:
             bar.note(f"left out: {_PEER.name}: {lacking}")
         for case in plan.cases:
-            contestants = _environments(plan, case) + ([] if lacking else [_peer(plan)])
+            contestants = _environments(plan, case) + ([] if lacking else [_peer(plan, _PEER)])
             with Contest(contestants, bar) as contest:
                 for i, batch in enumerate(plan.batches):
 
@@ -71,11 +74,14 @@ def _environment_row(plan: Plan, case: str, one: Contestant, timing: Timing, bat
     return rows.rate_row(timing, **_about(plan, case, one, size), steps_per_call=steps, **_versions())
 
 
-def measure_training(plan: Plan, updates: int, seeds: Sequence[int], keep: rows.Keep) -> list[Row]:
-    """Rows of all tasks, numbers of environments, numbers of seeds and thread counts.
+def measure_training(
+    plan: Plan, agents: Sequence[str], updates: int, seeds: Sequence[int], keep: rows.Keep
+) -> list[Row]:
+    """Rows of all tasks, numbers of environments, numbers of seeds, agents and thread counts.
 
     Args:
         plan: what to measure; its batches are numbers of environments, none = the agent's default.
+        agents: agents that can be trained; they take turns.
         updates: updates in one call.
         seeds: numbers of seeds that train side by side.
         keep: is given all rows so far after each task.
@@ -85,24 +91,45 @@ def measure_training(plan: Plan, updates: int, seeds: Sequence[int], keep: rows.
     """
     result = []
     rows.machine()
-    batches = plan.batches or (None,)
-    n_contestants = len(batches) * len(seeds) * len(plan.threads)
+    inputs = [(batch, n_seed) for batch in plan.batches or (None,) for n_seed in seeds]
+    lacking = missing_package(_PEER)
+    with_peer = BESIDE_PEER in agents and lacking is None
+    n_contestants = len(inputs) * len(agents) * len(plan.threads) + with_peer
     with progress_bar("bench train", n_contestants * plan.runs * len(plan.cases)) as bar:
+        if BESIDE_PEER in agents and lacking:
+            bar.note(f"left out: {_PEER.name}: {lacking}")
         for case in plan.cases:
-            with Contest(_learners(plan, case), bar) as contest:
-                for batch in batches:
-                    for n_seed in seeds:
-                        given = {"updates": updates, "seeds": n_seed, "num_envs": batch}
-                        timings = contest.measure(lambda one: given, plan.runs, plan.seconds)  # noqa: B023
-                        for one, timing in timings.items():
-                            about = _about(plan, case, one, timing.outcome)
-                            result.append(
-                                rows.rate_row(
-                                    timing, **about, agent=AGENT, seeds=n_seed, updates_per_call=updates, **_versions()
-                                )
-                            )
+            contestants = _learners(plan, case, agents) + ([_peer(plan, _PEER_LEARNER)] if with_peer else [])
+            with Contest(contestants, bar) as contest:
+                for batch, n_seed in inputs:
+
+                    def given(
+                        one: Contestant, batch: int | None = batch, n_seed: int = n_seed
+                    ) -> dict[str, Any] | None:
+                        if one.is_peer and (batch, n_seed) != inputs[0]:
+                            return None
+                        return {"updates": updates, "seeds": n_seed, "num_envs": batch}
+
+                    for one, timing in contest.measure(given, plan.runs, plan.seconds).items():
+                        result.append(_training_row(plan, case, one, timing, n_seed, updates))
             keep(result)
     return result
+
+
+def _training_row(plan: Plan, case: str, one: Contestant, timing: Timing, n_seed: int, updates: int) -> Row:
+    if one.is_peer:
+        about = _about(plan, _PEER_TASK, one, 1) | {"dtype": _PEER.dtype, "agent": BESIDE_PEER, "beside": case}
+        version = f"{rows.engine_version(_PEER.distribution)}, {_library_version()}"
+        return rows.rate_row(timing, **about, seeds=1, updates_per_call=1, engine_version=version, **rows.machine())
+    about = _about(plan, case, one, timing.outcome) | {"engine": OWN, "agent": one.about}
+    versions = _versions()
+    if one.about.startswith("sb3_"):
+        versions["engine_version"] += f", {_library_version()}"
+    return rows.rate_row(timing, **about, seeds=n_seed, updates_per_call=updates, **versions)
+
+
+def _library_version() -> str:
+    return f"stable-baselines3 {rows.engine_version('stable-baselines3')}"
 
 
 def _environments(plan: Plan, case: str) -> list[Contestant]:
@@ -119,10 +146,10 @@ def _environments(plan: Plan, case: str) -> list[Contestant]:
     ]
 
 
-def _peer(plan: Plan) -> Contestant:
+def _peer(plan: Plan, engine: Engine) -> Contestant:
     return Contestant(
-        label=f"{_PEER.name} {_PEER_TASK}",
-        target=_PEER.subject,
+        label=f"{engine.name} {_PEER_TASK}",
+        target=engine.subject,
         arguments={},
         threads=max(plan.threads),
         is_peer=True,
@@ -130,16 +157,17 @@ def _peer(plan: Plan) -> Contestant:
     )
 
 
-def _learners(plan: Plan, case: str) -> list[Contestant]:
+def _learners(plan: Plan, case: str, agents: Sequence[str]) -> list[Contestant]:
     return [
         Contestant(
-            label=f"{AGENT} on {case}",
+            label=f"{agent} on {case}",
             target="experiments.bench.learners:Training",
-            arguments={"task": case, "agent": AGENT},
+            arguments={"task": case, "agent": agent},
             threads=threads,
-            about="gridenv",
+            about=agent,
         )
         for threads in reversed(plan.threads)
+        for agent in agents
     ]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -30,6 +30,15 @@ _ONE_THREAD = {"xla_cpu_multi_thread_eigen": False}
 """A single environment is too small to share out; trying to costs a tenth of its step."""
 
 
+class Leaves(NamedTuple):
+    """Arrays of a pytree by name."""
+
+    names: tuple[str, ...]
+    shapes: tuple[jax.ShapeDtypeStruct, ...]
+    structure: Any
+    """What `jax.tree.unflatten` makes the pytree of, given its arrays in this order."""
+
+
 @dataclass(frozen=True)
 class Program:
     """A task that was built, with its compiled functions; one for equal settings."""
@@ -37,6 +46,11 @@ class Program:
     env: GridEnv
     params: EnvParams
     is_float64: bool
+
+    @classmethod
+    def of(cls, env: GridEnv, params: EnvParams) -> "Program":
+        """The program of an environment that was built already."""
+        return cls(env, params, params.model.flow.dtype == np.float64)
 
     def precision(self) -> AbstractContextManager[Any]:
         """A context in which JAX can hold the task's type."""
@@ -70,6 +84,20 @@ class Program:
                 self.env, state, action, self.params
             )
             return stepped
+
+    def begun_leaves(self, rows: int) -> Leaves:
+        """What `begin` returns, leaf by leaf; nothing is computed."""
+        known: list[Any] = []
+
+        def leaves(starts: Array) -> list[Array]:
+            named, structure = jax.tree_util.tree_flatten_with_path(_begin(self.env, starts, self.params))
+            known[:] = [tuple(jax.tree_util.keystr(path) for path, _ in named), structure]
+            return [leaf for _, leaf in named]
+
+        with self.precision():
+            shapes = jax.eval_shape(leaves, jax.ShapeDtypeStruct((rows,), jnp.int32))
+        names, structure = known
+        return Leaves(names, tuple(shapes), structure)
 
     def layout(self, num_envs: int) -> Layout:
         """How `step` packs its results."""

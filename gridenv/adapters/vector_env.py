@@ -10,6 +10,7 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from jax import Array
+from jax import numpy as jnp
 from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
 
@@ -17,7 +18,8 @@ from gridenv.adapters.actions import checked_action
 from gridenv.adapters.episodes import START_STEP, Episodes
 from gridenv.adapters.gym_env import refuse_rendering, spaces
 from gridenv.adapters.infos import Values, labelled, masked, repeated, rows_where
-from gridenv.adapters.program import MIN_ROWS, program
+from gridenv.adapters.program import MIN_ROWS, Leaves, Program, program
+from gridenv.adapters.snapshot import Snapshot, generator_of
 from gridenv.adapters.vector_options import (
     RESET_MASK,
     parse_autoreset_mode,
@@ -60,11 +62,38 @@ class GridVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             ConfigError: for an unknown task or mode, unknown settings and values that are not allowed.
         """
         refuse_rendering(task_id, render_mode)
+        self._set_up(program(task_id, config), num_envs, autoreset_mode)
+
+    @classmethod
+    def over(
+        cls,
+        env: GridEnv,
+        params: EnvParams,
+        num_envs: int,
+        *,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
+    ) -> "GridVectorEnv":
+        """Environments of a functional environment that was built already.
+
+        Args:
+            env: as `gridenv.make` returns it.
+            params: as `gridenv.make` returns them; also those of another split.
+            num_envs: number of environments.
+            autoreset_mode: as at construction.
+
+        Raises:
+            ConfigError: for an unknown mode and a number that is not allowed.
+        """
+        made = cls.__new__(cls)
+        made._set_up(Program.of(env, params), num_envs, autoreset_mode)
+        return made
+
+    def _set_up(self, built: Program, num_envs: int, autoreset_mode: AutoresetMode | str) -> None:
         self.num_envs = num_envs = parse_num_envs(num_envs)
         self.autoreset_mode = parse_autoreset_mode(autoreset_mode)
         self.metadata = {"render_modes": [], "autoreset_mode": self.autoreset_mode}
         self.render_mode = None
-        self._program = program(task_id, config)
+        self._program = built
         self._episodes = Episodes.of(self._program.params)
         self._layout = self._program.layout(num_envs)
         self._action_names = self.functional.task.action.names
@@ -184,6 +213,44 @@ class GridVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         if self.autoreset_mode == AutoresetMode.SAME_STEP and self._finished.any():
             info |= self._begin_at_once(values)
         return self._host_observation(), reward.astype(np.float64), terminated, truncated, info
+
+    def snapshot(self) -> Snapshot:
+        """All that the following steps and resets depend on; `restore` takes it back.
+
+        Raises:
+            ResetNeeded: before the first reset.
+        """
+        leaves = jax.tree.leaves(self._begun())
+        states = tuple(None if g is None else dict(g.bit_generator.state) for g in self._generators)
+        return Snapshot(
+            rows={name: np.array(leaf) for name, leaf in zip(self._leaves().names, leaves, strict=True)},
+            finished=self._finished.copy(),
+            generators=states,
+            seeds=tuple(self._seeds),
+        )
+
+    def blank_snapshot(self) -> Snapshot:
+        """A snapshot of zeros, without generators; it has the names, shapes and types that `restore` needs."""
+        leaves, nothing = self._leaves(), (None,) * self.num_envs
+        return Snapshot(
+            rows={name: np.zeros(s.shape, s.dtype) for name, s in zip(leaves.names, leaves.shapes, strict=True)},
+            finished=np.zeros(self.num_envs, np.bool_),
+            generators=nothing,
+            seeds=nothing,
+        )
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go on where `snapshot` was taken, of this or of another vector environment of the same settings."""
+        leaves = self._leaves()
+        with self._program.precision():
+            arrays = [jnp.asarray(snapshot.rows[name]) for name in leaves.names]
+        self._state, self._observation = jax.tree.unflatten(leaves.structure, arrays)
+        self._finished = snapshot.finished.copy()
+        self._generators = [generator_of(state) for state in snapshot.generators]
+        self._seeds = list(snapshot.seeds)
+
+    def _leaves(self) -> Leaves:
+        return self._program.begun_leaves(max(MIN_ROWS, self.num_envs))
 
     def _begin_at_once(self, values: Values) -> Info:
         """Begin the next episode where one has ended; what this adds to the infos of the step."""

@@ -1,3 +1,6 @@
+import json
+from dataclasses import replace
+
 import gymnasium
 import numpy as np
 import pytest
@@ -6,6 +9,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers.vector import ClipAction, ClipReward, DictInfoToList, RecordEpisodeStatistics
 
 from gridenv.adapters.program import EXACT_ROWS
+from gridenv.adapters.vector_env import GridVectorEnv
 from gridenv.adapters.vector_options import parse_num_envs, parse_seeds
 from gridenv.core.errors import ActionError, ConfigError
 from tests.environments import SHORT, action_stream, single, sync, vector
@@ -248,3 +252,34 @@ def test_large_batch_on_another_kernel_agrees_with_a_small_one_to_rounding():
         few, reward, *_ = small.step(action[:N])
         many, rewards, *_ = large.step(action)
         np.testing.assert_allclose(rewards[:N], reward, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("num_envs", [1, N])
+@pytest.mark.parametrize("mode", AutoresetMode, ids=lambda mode: mode.name)
+def test_environments_go_on_from_a_snapshot_to_the_same_numbers(mode, num_envs):
+    env = vector(TASK, num_envs, steps_per_episode=SHORT, autoreset_mode=mode)
+    env.reset(seed=3)
+    actions = action_stream(env.functional, num_envs, SHORT if mode == AutoresetMode.DISABLED else 3 * SHORT)
+    half = len(actions) // 2
+    for action in actions[:half]:
+        env.step(action)
+    snapshot = env.snapshot()
+    other = GridVectorEnv.over(env.functional, env.params, num_envs, autoreset_mode=mode)
+    other.restore(replace(snapshot, generators=tuple(json.loads(json.dumps(snapshot.generators)))))
+    assert other.np_random_seed == env.np_random_seed
+    for action in actions[half:]:
+        for one, expected in zip(other.step(action)[:4], env.step(action)[:4], strict=True):
+            np.testing.assert_array_equal(one, expected)
+    np.testing.assert_array_equal(other.reset()[1]["start_step"], env.reset()[1]["start_step"])
+
+
+def test_snapshot_needs_episodes_and_a_blank_one_has_its_shapes():
+    env = vector(TASK, N, steps_per_episode=SHORT)
+    blank = env.blank_snapshot()
+    with pytest.raises(ResetNeeded, match="no episode has begun"):
+        env.snapshot()
+    env.reset(seed=0)
+    rows = env.snapshot().rows
+    assert {name: (a.shape, a.dtype) for name, a in blank.rows.items()} == {
+        name: (a.shape, a.dtype) for name, a in rows.items()
+    }

@@ -408,6 +408,28 @@ def test_training_command_measures_seeds_side_by_side(tmp_path, cached_programs,
     assert row["steps_per_s"] > 0
 
 
+def test_training_command_measures_agents_in_turn_with_the_peer_of_sb3_beside_them(tmp_path, cached_programs):
+    pytest.importorskip("stable_baselines3", reason="needs the extra gridenv[sb3]")
+    arguments = ["--case", "VoltVar-IEEE33-v0", "--batch", 4, "--updates", 1, "--agent", "sb3_td3,sb3_ppo"]
+    rows, _ = rows_of(tmp_path, "train", *arguments)
+    peers = [("ANM6Easy-v0", "gym-anm", "sb3_ppo", 1)] if find_spec("gym_anm") else []
+    assert [(r["case"], r["engine"], r["agent"], r["batch"]) for r in rows] == [
+        ("VoltVar-IEEE33-v0", "gridenv", "sb3_td3", 4),
+        ("VoltVar-IEEE33-v0", "gridenv", "sb3_ppo", 4),
+        *peers,
+    ]
+    assert all("stable-baselines3" in r["engine_version"] for r in rows)
+    assert all(set(row) >= DESIGN_KEYS and row["steps_per_s"] > 0 for row in rows)
+    assert "| agent |" in markdown(rows)
+
+
+def test_agents_that_train_one_seed_at_a_time_are_not_measured_with_several(cached_programs):
+    pytest.importorskip("stable_baselines3", reason="needs the extra gridenv[sb3]")
+    error = run("train", *QUICK, "--case", "VoltVar-IEEE33-v0", "--agent", "sb3_td3", "--seeds", 2).exception
+    assert isinstance(error, WorkerError)
+    assert "--seeds is 2; agent 'sb3_td3' trains one seed at a time; leave it out" in str(error)
+
+
 def test_peers_that_are_not_installed_or_fail_are_left_out_with_a_line(cached_programs, monkeypatch, capsys):
     own, peer = engines.ENGINES[0], engines.ENGINES[-1]
     missing = replace(peer, name="missing", distribution="no-such-package", module="no_such_package")
@@ -437,6 +459,7 @@ def test_peers_that_are_not_installed_or_fail_are_left_out_with_a_line(cached_pr
         (["env", "--threads", "5000"], "bench env: --threads is '5000'; allowed: whole numbers from 1 to "),
         (["train", "--runs", "0"], "bench train: --runs is 0; allowed: 1 or more; "),
         (["train", "--seeds", "-1"], "bench train: --seeds is '-1'; allowed: whole numbers from 1; correct it"),
+        (["train", "--agent", "sb3_pp"], "bench train: unknown agent 'sb3_pp'; did you mean 'sb3_ppo'?"),
         (["train", "--updates", "0"], "bench train: --updates is 0; allowed: 1 or more; correct it"),
         (["env", "--seconds", "0"], "bench env: --seconds is 0.0; allowed: more than 0; "),
         (["env", "--steps", "-3"], "bench env: --steps is -3; allowed: 1 or more; correct it"),
