@@ -1,5 +1,7 @@
 """Settings of PPO."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 _MIN_SAMPLES = 2
@@ -30,6 +32,9 @@ class PPOConfig(BaseModel):
     max_grad_norm: PositiveFloat = 0.5
     hidden: tuple[PositiveInt, ...] = (64, 64)
     initial_log_std: float = -1.0
+    discrete: Literal["box", "categorical"] = "categorical"
+    """Actions that are positions (taps, capacitors, starts): `categorical` draws one of them, `box` treats them as
+    continuous and has the task round them. Tasks without positions do not care."""
     reward_scale: PositiveFloat = 1.0
     """Rewards are multiplied by this for learning only, so that returns are of the order of one."""
 
