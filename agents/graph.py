@@ -6,6 +6,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+FLOAT = 1
+"""Number of the type float32 in the ONNX standard, for `Cast`."""
+
 
 @dataclass(frozen=True)
 class Node:
@@ -47,6 +50,10 @@ class Graph:
     def dense(self, x: str, weight: Any, bias: Any) -> str:
         """`x @ weight + bias` along the last axis."""
         return self.node("Add", self.node("MatMul", x, self.constant(weight)), self.constant(bias))
+
+    def gather(self, x: str, index: Any) -> str:
+        """`x[..., index]`, for an array of places."""
+        return self.node("Gather", x, self.constant(np.asarray(index, np.int64)), axis=-1)
 
     def clip(self, x: str, low: float, high: float) -> str:
         """`x` held inside a range."""

@@ -75,6 +75,10 @@ class JaxLearner(ABC, Generic[State]):
     def policy(self, state: State) -> Controller:
         """The policy learned so far; it does not explore."""
 
+    def place(self, state: State) -> State:
+        """The state with its arrays on the devices where training wants them."""
+        return state
+
     @partial(jax.jit, static_argnames=("self", "updates"), donate_argnames="states")
     def advance_seeds(self, states: State, env_params: EnvParams, updates: int) -> tuple[State, dict[str, Array]]:
         """The same for several seeds side by side: `states` has a leading axis of seeds."""
@@ -83,8 +87,7 @@ class JaxLearner(ABC, Generic[State]):
     def begin(self, seed: int, params: EnvParams) -> State:
         """State before training."""
         # As it would come back from a checkpoint: one compiled program for both.
-        begun: State = jax.tree.map(_strong, self.init(seed, params))
-        return begun
+        return self.place(jax.tree.map(_strong, self.init(seed, params)))
 
     def update(self, state: State, params: EnvParams) -> tuple[State, Metrics]:
         """State after one update, and what it measured."""
@@ -109,7 +112,7 @@ class JaxLearner(ABC, Generic[State]):
         Raises:
             RunError: if the file is missing, damaged or does not belong to `identity`.
         """
-        return checkpoint.load(path, jax.eval_shape(lambda: self.init(seed, params)), identity)
+        return self.place(checkpoint.load(path, jax.eval_shape(lambda: self.init(seed, params)), identity))
 
 
 def _strong(leaf: Any) -> Any:

@@ -48,6 +48,21 @@ def mlp(
     return x @ layers[-1].weight + layers[-1].bias
 
 
+def mlp_graph(graph: Graph, layers: tuple[Layer, ...], x: str, activation: Activation = "tanh") -> str:
+    """`mlp` as operations of a graph; `x` names its inputs."""
+    for layer in layers[:-1]:
+        x = graph.node(_ONNX_ACTIVATIONS[activation], graph.dense(x, layer.weight, layer.bias))
+    return graph.dense(x, layers[-1].weight, layers[-1].bias)
+
+
+def exact_mlp(
+    layers: tuple[Layer, ...], x: Float[Array, "*batch inputs"], activation: Activation = "tanh"
+) -> Float[Array, "*batch outputs"]:
+    """`mlp` in full float32; GPUs may round the factors of products to 10 bits, and an exported policy would differ."""
+    with jax.default_matmul_precision("float32"):
+        return mlp(layers, x, activation)
+
+
 @pytree
 class NetworkPolicy:
     """A dense network from the observation to the action, held inside the action bounds."""
@@ -63,15 +78,10 @@ class NetworkPolicy:
     ) -> Float[Array, "*batch act"]:
         """Normalised actions from the observation alone."""
         del params, state
-        # GPUs may round the factors of products to 10 bits unless told not to; the exported policy would differ.
-        with jax.default_matmul_precision("float32"):
-            output = mlp(self.layers, observation, self.activation)
+        output = exact_mlp(self.layers, observation, self.activation)
         return jnp.tanh(output) if self.limit == "tanh" else jnp.clip(output, -1.0, 1.0)
 
     def build_graph(self, graph: Graph, observation: str) -> str:
         """The same as operations of a graph."""
-        x = observation
-        for layer in self.layers[:-1]:
-            x = graph.node(_ONNX_ACTIVATIONS[self.activation], graph.dense(x, layer.weight, layer.bias))
-        output = graph.dense(x, self.layers[-1].weight, self.layers[-1].bias)
+        output = mlp_graph(graph, self.layers, observation, self.activation)
         return graph.node("Tanh", output) if self.limit == "tanh" else graph.clip(output, -1.0, 1.0)

@@ -58,6 +58,21 @@ LEARNERS: Mapping[str, LearnerEntry] = {
         learner="agents.sb3.entry:make_learner",
         summary="twin delayed deep deterministic policy gradients of Stable-Baselines3; needs the extra sb3",
     ),
+    "ppo_lagrangian": LearnerEntry(
+        config="agents.ppo_lagrangian.config:LagrangianConfig",
+        learner="agents.ppo_lagrangian.learner:PPOLagrangian",
+        summary="PPO on money alone, costs held at limits by prices that it learns",
+    ),
+    "ippo": LearnerEntry(
+        config="agents.multi_agent.config:MultiAgentConfig",
+        learner="agents.multi_agent.learner:IPPO",
+        summary="PPO of many agents, each with what it sees itself; those of a kind share a network",
+    ),
+    "mappo": LearnerEntry(
+        config="agents.multi_agent.config:MultiAgentConfig",
+        learner="agents.multi_agent.learner:MAPPO",
+        summary="as ippo, with values of the whole observation while training",
+    ),
 }
 
 REFERENCES: Mapping[str, ReferenceEntry] = {

@@ -1,13 +1,15 @@
 """Settings of PPO."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 _MIN_SAMPLES = 2
 """Fewest samples of a minibatch; advantages are divided by their spread in it."""
 
 
-class PPOConfig(BaseModel):
-    """Proximal policy optimisation; defaults are those of the volt-var experiment."""
+class ProximalConfig(BaseModel):
+    """What all implementations of proximal policy optimisation share; defaults are those of the volt-var experiment."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -34,7 +36,7 @@ class PPOConfig(BaseModel):
     """Rewards are multiplied by this for learning only, so that returns are of the order of one."""
 
     @model_validator(mode="after")
-    def _minibatches_divide_the_steps_of_an_update(self) -> "PPOConfig":
+    def _minibatches_divide_the_steps_of_an_update(self) -> "ProximalConfig":
         n_step, most = self.steps_per_update, self.steps_per_update // _MIN_SAMPLES
         if n_step % self.minibatches or self.minibatches > most:
             allowed = [n for n in range(1, most + 1) if n_step % n == 0]
@@ -55,3 +57,11 @@ class PPOConfig(BaseModel):
     def total_updates(self) -> int:
         """Number of updates in the whole training."""
         return -(-self.total_steps // self.steps_per_update)
+
+
+class PPOConfig(ProximalConfig):
+    """Proximal policy optimisation written in JAX."""
+
+    discrete: Literal["box", "categorical"] = "categorical"
+    """Actions that are positions (taps, capacitors, starts): `categorical` draws one of them, `box` treats them as
+    continuous and has the task round them. Tasks without positions do not care."""

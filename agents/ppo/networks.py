@@ -1,4 +1,4 @@
-"""Policy and value networks of PPO, and the Gaussian that the policy network parameterises."""
+"""Policy and value networks of PPO."""
 
 import math
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from jaxtyping import Float
 
 from agents.networks import Layer, init_mlp, mlp
 
-_POLICY_GAIN = 0.01
-_VALUE_GAIN = 1.0
+POLICY_GAIN = 0.01
+VALUE_GAIN = 1.0
 """Gains of the orthogonal initialisation. Source: M. Andrychowicz et al., "What matters for on-policy deep
 actor-critic methods?", ICLR 2021, section 3.2."""
 
@@ -22,29 +22,46 @@ class ActorCritic(NamedTuple):
 
     actor: tuple[Layer, ...]
     critic: tuple[Layer, ...]
-    log_std: Float[Array, " act"]
+    log_std: Float[Array, " continuous"]
 
 
 def init_actor_critic(
-    key: Array, n_observation: int, n_action: int, hidden: Sequence[int], log_std: float
+    key: Array,
+    n_observation: int,
+    n_action: int,
+    hidden: Sequence[int],
+    log_std: float,
+    *,
+    n_step: int = 0,
+    n_value: int = 1,
 ) -> ActorCritic:
-    """Orthogonally initialised networks; the policy starts close to zero action."""
+    """Orthogonally initialised networks; the policy starts close to zero action and equally likely positions.
+
+    Args:
+        key: of the draw.
+        n_observation: inputs of both networks.
+        n_action: continuous actions.
+        hidden: sizes of the hidden layers.
+        log_std: of all continuous actions.
+        n_step: further outputs of the policy network, for positions.
+        n_value: outputs of the value network.
+    """
     actor_key, critic_key = jax.random.split(key)
     return ActorCritic(
-        actor=init_mlp(actor_key, (n_observation, *hidden, n_action), _POLICY_GAIN),
-        critic=init_mlp(critic_key, (n_observation, *hidden, 1), _VALUE_GAIN),
+        actor=init_mlp(actor_key, (n_observation, *hidden, n_action + n_step), POLICY_GAIN),
+        critic=init_mlp(critic_key, (n_observation, *hidden, n_value), VALUE_GAIN),
         # A plain number would be weakly typed, and the second update compiled anew.
         log_std=jnp.full(n_action, log_std, jnp.float32),
     )
 
 
 def value(params: ActorCritic, observation: Float[Array, "*batch obs"]) -> Float[Array, "*batch"]:
-    """Estimated discounted return."""
+    """Estimated discounted return of a value network with one output."""
     return mlp(params.critic, observation)[..., 0]
 
 
 def mean_action(params: ActorCritic, observation: Float[Array, "*batch obs"]) -> Float[Array, "*batch act"]:
-    """Mean of the policy's Gaussian, not yet limited to the action bounds."""
+    """Mean of the Gaussian of a policy without positions, not yet limited to the action bounds."""
     return mlp(params.actor, observation)
 
 

@@ -4,13 +4,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from agents.ppo.config import PPOConfig
+from agents.ppo.config import ProximalConfig
 
 Activation = Literal["tanh", "relu"]
 
 
-class SB3PPOConfig(PPOConfig):
-    """PPO of Stable-Baselines3: the settings of our own PPO, which mean the same here, and two more."""
+class SB3PPOConfig(ProximalConfig):
+    """PPO of Stable-Baselines3: the settings that it shares with our own, which mean the same here, and two more."""
 
     activation: Activation = "tanh"
     """Between the layers of all networks."""

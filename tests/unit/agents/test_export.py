@@ -10,7 +10,11 @@ from jax import numpy as jnp
 
 from agents.export import OPSET, to_onnx
 from agents.graph import ExportablePolicy, Graph
+from agents.multi_agent.groups import AgentGroup
+from agents.multi_agent.policy import GroupPolicy, JointPolicy
 from agents.networks import Activation, Layer, Limit, NetworkPolicy
+from agents.ppo.heads import ActionHeads
+from agents.ppo.policy import HybridPolicy
 from agents.rules import DoNothing
 from gridenv.core.errors import BundleError, MissingExtraError
 from gridenv.tasks.env import EnvParams, EnvState
@@ -122,3 +126,49 @@ def test_without_onnx_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(MissingExtraError, match=r"'onnx' is not installed; install it with pip install \"gridenv\[hil"):
         to_onnx(network("tanh", "clip"), SIZES[0], SIZES[-1])
+
+
+def dense(*sizes: int, seed: int) -> tuple[Layer, ...]:
+    """Layers with random weights of the order of one."""
+    rng = np.random.default_rng(seed)
+    return tuple(
+        Layer(
+            jnp.asarray(rng.normal(size=s) / np.sqrt(s[0]), jnp.float32),
+            jnp.asarray(rng.normal(size=s[1]), jnp.float32),
+        )
+        for s in pairwise(sizes)
+    )
+
+
+def assert_exported_alike(policy: Any, n_observation: int, n_action: int) -> None:
+    observation = np.random.default_rng(8).uniform(-3.0, 3.0, size=(1000, n_observation)).astype(np.float32)
+    unread = object.__new__(EnvParams), object.__new__(EnvState)
+    expected = np.asarray(policy.act(*unread, jnp.asarray(observation)))
+    assert expected.shape == (1000, n_action)
+    # Every action takes several values, so that an entry in a wrong place would be seen.
+    assert all(len(np.unique(column)) > 1 for column in expected.T)
+    np.testing.assert_allclose(run(to_onnx(policy, n_observation, n_action), observation), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("levels", [(0, 3, 0, 33, 2), (2, 5), (0, 0)])
+def test_onnxruntime_takes_the_likeliest_positions(levels: tuple[int, ...]) -> None:
+    heads = ActionHeads(levels)
+    policy = HybridPolicy(layers=dense(9, 16, heads.n_output, seed=3), heads=heads, name="hybrid")
+    assert_exported_alike(policy, 9, len(levels))
+
+
+def test_onnxruntime_acts_for_all_agents_of_shared_networks() -> None:
+    alike = AgentGroup(
+        names=("a", "b"),
+        observations=((0, 2, 5), (1, 2, 4)),
+        actions=((3, 0), (1, 4)),
+        levels=(0, 4),
+        unit_rows=((0,), (1,)),
+    )
+    alone = AgentGroup(names=("c",), observations=((6, 3),), actions=((2,),), levels=(0,), unit_rows=((2,),))
+    members = []
+    for group in (alike, alone):
+        heads = ActionHeads(group.levels)
+        layers = dense(group.n_input, 16, heads.n_output, seed=len(members))
+        members.append(GroupPolicy(layers=layers, group=group, heads=heads))
+    assert_exported_alike(JointPolicy(members=tuple(members), name="ippo"), 7, 5)

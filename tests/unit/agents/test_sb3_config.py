@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from agents.ppo.config import PPOConfig
+from agents.ppo.config import ProximalConfig
 from agents.registry import config_class, make_learner
 from gridenv.core.config import Layer, validate
 from gridenv.core.errors import ConfigError, MissingExtraError
@@ -29,8 +29,8 @@ def test_missing_package_is_an_error_that_says_what_to_install(name: str, monkey
         make_learner(name, functional("VoltVar-IEEE33-v0")[0], config_class(name)())
 
 
-def test_ppo_of_the_library_has_every_setting_of_our_own_with_the_same_default() -> None:
-    own, library = PPOConfig().model_dump(), config_class("sb3_ppo")().model_dump()
+def test_ppo_of_the_library_has_every_shared_setting_with_the_same_default() -> None:
+    own, library = ProximalConfig().model_dump(), config_class("sb3_ppo")().model_dump()
     assert {key: library[key] for key in own} == own
 
 

@@ -1,0 +1,1 @@
+"""PPO under limits on costs."""
