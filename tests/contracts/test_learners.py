@@ -1,0 +1,66 @@
+"""Every learner on every task it is meant for: a tiny training whose policy acts, and can be exported."""
+
+import math
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from agents.graph import ExportablePolicy
+from agents.registry import LEARNERS, config_class, make_learner
+from tests.environments import TASK_IDS, functional
+
+CHECKED = {"ppo": "VoltVar-IEEE13-v0", "ippo": "VoltVar-IEEE13-v0"}
+"""Learner -> the task that `make test` trains it on, where it is not the default; `make test-all` takes all tasks."""
+DEFAULT = "VoltVar-IEEE33-v0"
+N_ENV, N_STEP = 4, 8
+NEEDED = {"ppo_lagrangian": lambda cost: {"cost_limits": {cost: 0.1}}}
+"""Settings without which a learner refuses, from the name of a cost."""
+
+
+def tiny(name: str, cost: str) -> Any:
+    """Settings of two small updates."""
+    fields = config_class(name).model_fields
+    asked = {
+        "num_envs": N_ENV,
+        "rollout_steps": N_STEP,
+        "horizon": N_STEP,
+        "total_steps": 2 * N_ENV * N_STEP,
+        "epochs": 1,
+        "minibatches": 2,
+        "hidden": (8,),
+        "batch_size": 8,
+        "buffer_size": 64,
+        "learning_starts": N_ENV,
+    }
+    settings = {key: value for key, value in asked.items() if key in fields}
+    return config_class(name)(**settings, **NEEDED.get(name, lambda cost: {})(cost))
+
+
+def pairs() -> list[Any]:
+    """All learners on all tasks; only those of `make test` without the mark `slow`."""
+    return [
+        (name, task) if CHECKED.get(name, DEFAULT) == task else pytest.param(name, task, marks=pytest.mark.slow)
+        for name in LEARNERS
+        for task in TASK_IDS
+    ]
+
+
+@pytest.mark.parametrize(("name", "task"), pairs())
+def test_every_learner_trains_and_its_policy_acts_and_can_be_exported(name: str, task: str) -> None:
+    if name.startswith("sb3"):
+        pytest.importorskip("stable_baselines3", reason="extra sb3")
+    env, params = functional(task)
+    config = tiny(name, env.cost_names[0])
+    learner = make_learner(name, env, config)
+    state, metrics = learner.update(learner.begin(0, params), params)
+    assert {"train/reward_eur", "train/economic_eur", *(f"train/cost_{c}" for c in env.cost_names)} <= metrics.keys()
+    assert all(math.isfinite(value) for value in metrics.values())
+    policy = learner.policy(state)
+    assert policy.name == name
+    assert isinstance(policy, ExportablePolicy)
+    observation, started = env.reset_batch(jax.random.key(0), params, 3)
+    action = np.asarray(policy.act(params, started, observation))
+    assert action.shape == (3, env.n_action)
+    assert np.all(np.abs(action) <= 1.0)
