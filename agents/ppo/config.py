@@ -32,9 +32,9 @@ class PPOConfig(BaseModel):
     max_grad_norm: PositiveFloat = 0.5
     hidden: tuple[PositiveInt, ...] = (64, 64)
     initial_log_std: float = -1.0
-    discrete: Literal["box", "categorical"] = "categorical"
-    """Actions that are positions (taps, capacitors, starts): `categorical` draws one of them, `box` treats them as
-    continuous and has the task round them. Tasks without positions do not care."""
+    discrete: Literal["box", "categorical"] = "box"
+    """Actions that are positions (taps, capacitors, starts): `box` treats them as continuous and has the task round
+    them, `categorical` draws one of them. Tasks without positions do not care; docs/training.md compares both."""
     reward_scale: PositiveFloat = 1.0
     """Rewards are multiplied by this for learning only, so that returns are of the order of one."""
 
