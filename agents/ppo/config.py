@@ -62,6 +62,6 @@ class ProximalConfig(BaseModel):
 class PPOConfig(ProximalConfig):
     """Proximal policy optimisation written in JAX."""
 
-    discrete: Literal["box", "categorical"] = "categorical"
-    """Actions that are positions (taps, capacitors, starts): `categorical` draws one of them, `box` treats them as
-    continuous and has the task round them. Tasks without positions do not care."""
+    discrete: Literal["box", "categorical"] = "box"
+    """Actions that are positions (taps, capacitors, starts): `box` treats them as continuous and has the task round
+    them, `categorical` draws one of them. Tasks without positions do not care; docs/training.md compares both."""

@@ -21,7 +21,7 @@ SMALL = {"num_envs": 64, "rollout_steps": 8, "minibatches": 4, "hidden": (32, 32
 
 def test_policy_finds_the_right_position_and_the_right_value() -> None:
     params = make("VoltVar-IEEE33-v0")[1]
-    config = PPOConfig(total_steps=150_000, gamma=0.0, **SMALL)
+    config = PPOConfig(total_steps=150_000, gamma=0.0, discrete="categorical", **SMALL)
     ppo = PPO(Choose(), config)
     state, metrics = ppo.advance(ppo.init(0, params), params, config.total_updates)
     signal = jnp.array([-0.8, -0.2, 0.3, 0.9])
@@ -32,9 +32,9 @@ def test_policy_finds_the_right_position_and_the_right_value() -> None:
     assert float(metrics["policy/entropy"][-1]) < float(metrics["policy/entropy"][0])
 
 
-def test_positions_are_treated_as_continuous_on_request() -> None:
+def test_positions_are_treated_as_continuous_unless_asked_otherwise() -> None:
     params = make("VoltVar-IEEE33-v0")[1]
-    ppo = PPO(Choose(), PPOConfig(discrete="box", **SMALL))
+    ppo = PPO(Choose(), PPOConfig(**SMALL))
     policy = ppo.policy(ppo.init(0, params))
     assert isinstance(policy, NetworkPolicy)
     assert policy.layers[-1].bias.shape == (2,)
@@ -70,7 +70,10 @@ def test_draws_have_the_shares_of_the_probabilities() -> None:
 
 def test_training_moves_regulators_and_capacitors_of_a_real_task() -> None:
     env, params = make("VoltVar-IEEE13-v0")
-    ppo = PPO(env, PPOConfig(num_envs=4, rollout_steps=8, minibatches=2, epochs=1, total_steps=64, hidden=(8,)))
+    config = PPOConfig(
+        num_envs=4, rollout_steps=8, minibatches=2, epochs=1, total_steps=64, hidden=(8,), discrete="categorical"
+    )
+    ppo = PPO(env, config)
     state, metrics = ppo.advance(ppo.init(0, params), params, 2)
     assert all(np.isfinite(values).all() for values in metrics.values())
     policy = ppo.policy(state)
