@@ -43,6 +43,11 @@ LEARNERS: Mapping[str, LearnerEntry] = {
         learner="agents.ppo.learner:PPO",
         summary="proximal policy optimisation, rollout and update in one compiled program",
     ),
+    "apg": LearnerEntry(
+        config="agents.apg.config:APGConfig",
+        learner="agents.apg.learner:APG",
+        summary="analytic policy gradient: returns of episodes differentiated through the simulator",
+    ),
 }
 
 REFERENCES: Mapping[str, ReferenceEntry] = {
