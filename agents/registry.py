@@ -48,6 +48,11 @@ LEARNERS: Mapping[str, LearnerEntry] = {
         learner="agents.apg.learner:APG",
         summary="analytic policy gradient: returns of episodes differentiated through the simulator",
     ),
+    "sac": LearnerEntry(
+        config="agents.sac.config:SACConfig",
+        learner="agents.sac.learner:SAC",
+        summary="soft actor-critic with its replay buffer, off-policy, in one compiled program",
+    ),
 }
 
 REFERENCES: Mapping[str, ReferenceEntry] = {

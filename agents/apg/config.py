@@ -1,6 +1,6 @@
 """Settings of the analytic policy gradient."""
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
 
 class APGConfig(BaseModel):
@@ -20,8 +20,6 @@ class APGConfig(BaseModel):
     """The learning rate falls to this share of its start, along half a cosine."""
     max_grad_norm: PositiveFloat = 1.0
     """Longer gradients of the mean scaled reward of a step are shortened to this."""
-    noise: NonNegativeFloat = 0.0
-    """Standard deviation of what is added to the network's output in training, before it is limited."""
     hidden: tuple[PositiveInt, ...] = (64, 64)
     reward_scale: PositiveFloat = 1.0
     """Rewards are multiplied by this for learning only."""

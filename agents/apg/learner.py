@@ -6,15 +6,14 @@ switches, starts of appliances) has no derivative; such entries of the action st
 
 Source: J. Xu et al., "Accelerated policy learning with parallel differentiable simulation", ICLR 2022
 (arXiv:2204.07137), parallel episodes and gradients through time; here over the whole episode, so that its learned value
-of what follows is not needed. Recomputation between the steps: A. Griewank and A. Walther, "Revolve", ACM TOMS 26, 2000.
+of what follows is not needed.
 """
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
-
 import optax
 from jax import Array, lax
 from jax import numpy as jnp
@@ -23,14 +22,14 @@ from jaxtyping import Bool, Float, Int
 from agents.apg.config import APGConfig
 from agents.learner import JaxLearner
 from agents.learner import Metrics as HostMetrics
-from agents.networks import Layer, NetworkPolicy, init_mlp, mlp
+from agents.networks import Layer, NetworkPolicy, init_mlp
 from gridenv.core.errors import ConfigError
 from gridenv.core.random import stream
 from gridenv.tasks.env import EnvParams, EnvState, GridEnv
 
 Metrics = dict[str, Array]
 _MOST_IDLE = 0.9
-"""Idle actions at the ends of the range begin here: at the very end the limit of the policy lets no gradient through."""
+"""Idle actions at the ends of the range begin here: at the very end the policy's limit lets no gradient through."""
 _GRADIENT = "policy/gradient_norm"
 _MOST_SKIPPED = 10
 """Updates in a row that are left out because their gradient is not finite, before training is let diverge."""
@@ -108,7 +107,7 @@ class APG(JaxLearner[LearnerState]):
 
     def policy(self, state: LearnerState) -> NetworkPolicy:
         """The learned network, held inside the action bounds by a tanh."""
-        return NetworkPolicy(layers=state.layers, name="apg", limit="tanh")
+        return _policy(state.layers)
 
     def update(self, state: LearnerState, params: EnvParams) -> tuple[LearnerState, HostMetrics]:
         """State after one update, and what it measured.
@@ -150,32 +149,28 @@ class APG(JaxLearner[LearnerState]):
 
     def _update(self, state: LearnerState, env_params: EnvParams) -> tuple[LearnerState, Metrics]:
         key = jax.random.fold_in(state.key, state.updates)
-        gradients, (window, rollout) = jax.grad(self._loss, has_aux=True)(
-            state.layers, state, env_params, stream(key, "noise")
-        )
+        gradients, (window, rollout) = jax.grad(self._loss, has_aux=True)(state.layers, state, env_params)
         updates, optimiser = self.optimiser.update(gradients, state.optimiser, state.layers)
         layers: tuple[Layer, ...] = optax.apply_updates(state.layers, updates)
         observation, env_state = self._begin_again(window, env_params, stream(key, "reset"))
         new = LearnerState(layers, optimiser, env_state, observation, state.key, state.updates + 1)
-        return new, _metrics(self.env.cost_names, rollout) | {_GRADIENT: optax.global_norm(gradients)}
+        return new, _metrics(self.env.cost_names, rollout) | {_GRADIENT: optax.tree.norm(gradients)}
 
     def _loss(
-        self, layers: tuple[Layer, ...], state: LearnerState, env_params: EnvParams, key: Array
+        self, layers: tuple[Layer, ...], state: LearnerState, env_params: EnvParams
     ) -> tuple[Float[Array, ""], tuple[_Window, Rollout]]:
         """Minus the mean scaled reward of a step over the horizon."""
+        policy = _policy(layers)
 
         # Only the states between the steps are kept; the rest is computed again on the way back.
         @jax.checkpoint
-        def one_step(window: _Window, key: Array) -> tuple[_Window, Rollout]:
-            with jax.default_matmul_precision("float32"):
-                output = mlp(layers, window.observation)
-            noise = self.config.noise * jax.random.normal(key, output.shape)
-            t = self.env.advance(window.env, jnp.tanh(output + noise), env_params)
+        def one_step(window: _Window, _: None) -> tuple[_Window, Rollout]:
+            t = self.env.advance(window.env, policy.act(env_params, window.env, window.observation), env_params)
             step = Rollout(window.alive, t.reward, t.info["cost"], t.info["economic_eur"])
             return _Window(t.observation, t.state, window.alive & ~(t.terminated | t.truncated)), step
 
         begun = _Window(state.observation, state.env, jnp.ones(self.config.num_envs, bool))
-        window, rollout = lax.scan(one_step, begun, jax.random.split(key, self.config.horizon))
+        window, rollout = lax.scan(one_step, begun, length=self.config.horizon)
         earned = jnp.mean(jnp.where(rollout.alive, rollout.reward, 0.0))
         return -self.config.reward_scale * earned, (window, rollout)
 
@@ -187,6 +182,10 @@ class APG(JaxLearner[LearnerState]):
             return jax.tree.map(lambda n, old: _where(window.alive, old, n), new, (window.observation, window.env))
 
         return lax.cond(jnp.all(window.alive), lambda: (window.observation, window.env), fresh)
+
+
+def _policy(layers: tuple[Layer, ...]) -> NetworkPolicy:
+    return NetworkPolicy(layers=layers, name="apg", limit="tanh")
 
 
 def _where(mask: Bool[Array, " env"], yes: Array, no: Array) -> Array:

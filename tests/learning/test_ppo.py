@@ -11,69 +11,11 @@ from scipy.stats import norm
 from agents.ppo.config import PPOConfig
 from agents.ppo.learner import PPO, Rollout, gae
 from agents.ppo.networks import init_actor_critic, log_prob, mean_action, value
-from gridenv.sim.state import GridState
-from gridenv.tasks.env import EnvParams, EnvState, GridEnv
+from gridenv.tasks.env import EnvParams, GridEnv
 from gridenv.tasks.registry import make
+from tests.learning.probe import EPISODE_STEPS, Probe
 
-EPISODE_STEPS = 4
 GAMMA = 0.8
-
-
-class _Probe(GridEnv):
-    """A one-observation environment with the interface of the real ones; the last observation says where it ends."""
-
-    def __init__(self, *, terminates: bool, pays_for_action: bool) -> None:
-        self.terminates = terminates
-        self.pays_for_action = pays_for_action
-
-    n_observation = 2
-    n_action = 1
-    cost_names = ("none",)
-
-    def reset_batch(self, key: Any, params: EnvParams, num_envs: int):
-        state = EnvState(
-            grid=GridState(
-                t=jnp.zeros(num_envs, jnp.int32),
-                slot_voltage=jnp.zeros((num_envs, 2)),
-                v_pu=jnp.zeros((num_envs, 0)),
-                devices=(),
-            ),
-            steps=jnp.zeros(num_envs, jnp.int32),
-        )
-        return self._observation(state.steps), state
-
-    def step_batch(self, key: Any, state: EnvState, action: Any, params: EnvParams):
-        signal = state.grid.slot_voltage[:, :1]
-        reward = -((action - 0.5 * signal) ** 2)[:, 0] if self.pays_for_action else jnp.ones(action.shape[0])
-        steps = state.steps + 1
-        done = steps >= EPISODE_STEPS
-        fresh = jax.random.uniform(key, signal.shape, minval=-1.0, maxval=1.0)
-        final = self._observation(steps)
-        steps = jnp.where(done, 0, steps)
-        state = EnvState(
-            grid=GridState(
-                t=state.grid.t, slot_voltage=jnp.concatenate([fresh, 0 * fresh], -1), v_pu=state.grid.v_pu, devices=()
-            ),
-            steps=steps,
-        )
-        observation = self._observation(steps).at[:, 1].set(fresh[:, 0])
-        never = jnp.zeros_like(done)
-        info = {
-            "cost": jnp.zeros((len(reward), 1)),
-            "economic_eur": reward,
-            "final_observation": final,
-        }
-        ended = (done, never) if self.terminates else (never, done)
-        return observation, state, reward, *ended, info
-
-    @staticmethod
-    def _observation(steps: Any):
-        return jnp.stack([steps / EPISODE_STEPS, jnp.zeros(steps.shape)], axis=-1).astype(jnp.float32)
-
-
-@pytest.fixture(scope="module")
-def env_params() -> EnvParams:
-    return make("VoltVar-IEEE33-v0")[1]
 
 
 def _train(env: GridEnv, env_params: EnvParams, **settings: Any):
@@ -101,13 +43,13 @@ def _train(env: GridEnv, env_params: EnvParams, **settings: Any):
     ],
 )
 def test_values_bootstrap_at_truncation_and_not_at_termination(env_params, terminates: bool, expected) -> None:
-    state, _ = _train(_Probe(terminates=terminates, pays_for_action=False), env_params, gamma=GAMMA)
+    state, _ = _train(Probe(terminates=terminates, pays_for_action=False), env_params, gamma=GAMMA)
     observation = jnp.stack([jnp.arange(EPISODE_STEPS) / EPISODE_STEPS, jnp.zeros(EPISODE_STEPS)], axis=-1)
     np.testing.assert_allclose(value(state.params, observation), expected, rtol=0.06)
 
 
 def test_policy_finds_the_action_that_pays_best(env_params) -> None:
-    state, metrics = _train(_Probe(terminates=False, pays_for_action=True), env_params, gamma=0.0)
+    state, metrics = _train(Probe(terminates=False, pays_for_action=True), env_params, gamma=0.0)
     signal = jnp.array([-0.8, -0.2, 0.3, 0.9])
     observation = jnp.stack([jnp.full(4, 0.5), signal], axis=-1)
     np.testing.assert_allclose(mean_action(state.params, observation)[:, 0], 0.5 * signal, atol=0.06)
