@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float, Int
 from agents.apg.config import APGConfig
 from agents.learner import JaxLearner
 from agents.learner import Metrics as HostMetrics
-from agents.networks import Layer, NetworkPolicy, init_mlp
+from agents.networks import Layer, NetworkPolicy, init_mlp, mlp
 from gridenv.core.errors import ConfigError
 from gridenv.core.random import stream
 from gridenv.tasks.env import EnvParams, EnvState, GridEnv
@@ -30,6 +30,12 @@ from gridenv.tasks.env import EnvParams, EnvState, GridEnv
 Metrics = dict[str, Array]
 _MOST_IDLE = 0.9
 """Idle actions at the ends of the range begin here: at the very end the policy's limit lets no gradient through."""
+_FAR = 3.0
+"""Output of the network before the tanh from which it is pulled back; there the action is at 99.5 % of its range. Much
+further out the tanh rounds to its limit, no gradient is left, and the policy would stay there for good."""
+_PULL = 0.1
+"""Weight of the mean squared excess over `_FAR` in the loss. Assumed: as it grows with the excess, any weight holds the
+output in reach; the mean scaled reward of a step is of the order of 1 to 100."""
 _GRADIENT = "policy/gradient_norm"
 _MOST_SKIPPED = 10
 """Updates in a row that are left out because their gradient is not finite, before training is let diverge."""
@@ -107,7 +113,7 @@ class APG(JaxLearner[LearnerState]):
 
     def policy(self, state: LearnerState) -> NetworkPolicy:
         """The learned network, held inside the action bounds by a tanh."""
-        return _policy(state.layers)
+        return NetworkPolicy(layers=state.layers, name="apg", limit="tanh")
 
     def update(self, state: LearnerState, params: EnvParams) -> tuple[LearnerState, HostMetrics]:
         """State after one update, and what it measured.
@@ -159,20 +165,23 @@ class APG(JaxLearner[LearnerState]):
     def _loss(
         self, layers: tuple[Layer, ...], state: LearnerState, env_params: EnvParams
     ) -> tuple[Float[Array, ""], tuple[_Window, Rollout]]:
-        """Minus the mean scaled reward of a step over the horizon."""
-        policy = _policy(layers)
+        """Minus the mean scaled reward of a step over the horizon, and the pull back into the range of the policy."""
 
         # Only the states between the steps are kept; the rest is computed again on the way back.
         @jax.checkpoint
-        def one_step(window: _Window, _: None) -> tuple[_Window, Rollout]:
-            t = self.env.advance(window.env, policy.act(env_params, window.env, window.observation), env_params)
+        def one_step(window: _Window, _: None) -> tuple[_Window, tuple[Rollout, Array]]:
+            with jax.default_matmul_precision("float32"):
+                output = mlp(layers, window.observation)
+            t = self.env.advance(window.env, jnp.tanh(output), env_params)
             step = Rollout(window.alive, t.reward, t.info["cost"], t.info["economic_eur"])
-            return _Window(t.observation, t.state, window.alive & ~(t.terminated | t.truncated)), step
+            excess = jnp.mean(jnp.maximum(jnp.abs(output) - _FAR, 0.0) ** 2, axis=-1)
+            return _Window(t.observation, t.state, window.alive & ~(t.terminated | t.truncated)), (step, excess)
 
         begun = _Window(state.observation, state.env, jnp.ones(self.config.num_envs, bool))
-        window, rollout = lax.scan(one_step, begun, length=self.config.horizon)
+        window, (rollout, excess) = lax.scan(one_step, begun, length=self.config.horizon)
         earned = jnp.mean(jnp.where(rollout.alive, rollout.reward, 0.0))
-        return -self.config.reward_scale * earned, (window, rollout)
+        pull = _PULL * jnp.mean(jnp.where(rollout.alive, excess, 0.0))
+        return pull - self.config.reward_scale * earned, (window, rollout)
 
     def _begin_again(self, window: _Window, env_params: EnvParams, key: Array) -> tuple[Array, EnvState]:
         """New episodes in place of those that have ended."""
@@ -182,10 +191,6 @@ class APG(JaxLearner[LearnerState]):
             return jax.tree.map(lambda n, old: _where(window.alive, old, n), new, (window.observation, window.env))
 
         return lax.cond(jnp.all(window.alive), lambda: (window.observation, window.env), fresh)
-
-
-def _policy(layers: tuple[Layer, ...]) -> NetworkPolicy:
-    return NetworkPolicy(layers=layers, name="apg", limit="tanh")
 
 
 def _where(mask: Bool[Array, " env"], yes: Array, no: Array) -> Array:

@@ -41,8 +41,8 @@ class SACConfig(BaseModel):
         if self.gradient_steps < 1:
             raise ValueError(
                 f"update_to_data = {self.update_to_data:g} with num_envs * rollout_steps = {envs} * "
-                f"{self.rollout_steps} = {steps} gives no gradient step in an update; allowed: more than {0.5 / steps:g}; "
-                "raise one of the three"
+                f"{self.rollout_steps} = {steps} gives no gradient step in an update; "
+                f"allowed: more than {0.5 / steps:g}; raise one of the three"
             )
         if self.buffer_rows < self.rollout_steps:
             raise ValueError(
