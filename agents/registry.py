@@ -73,6 +73,16 @@ LEARNERS: Mapping[str, LearnerEntry] = {
         learner="agents.multi_agent.learner:MAPPO",
         summary="as ippo, with values of the whole observation while training",
     ),
+    "apg": LearnerEntry(
+        config="agents.apg.config:APGConfig",
+        learner="agents.apg.learner:APG",
+        summary="analytic policy gradient: returns of episodes differentiated through the simulator",
+    ),
+    "sac": LearnerEntry(
+        config="agents.sac.config:SACConfig",
+        learner="agents.sac.learner:SAC",
+        summary="soft actor-critic with its replay buffer, off-policy, in one compiled program",
+    ),
 }
 
 REFERENCES: Mapping[str, ReferenceEntry] = {

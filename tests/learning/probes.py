@@ -10,7 +10,7 @@ from jax import numpy as jnp
 from gridenv.core.channels import Channel, ChannelSet
 from gridenv.sim.state import GridState
 from gridenv.tasks.agents import Agent
-from gridenv.tasks.env import EnvParams, EnvState, GridEnv
+from gridenv.tasks.env import EnvParams, EnvState, GridEnv, Transition
 from gridenv.tasks.units.kind import Control
 
 EPISODE_STEPS = 4
@@ -133,3 +133,50 @@ class Limited(Probe):
     def pays(self, action, signal):
         a = jnp.clip(action, -1.0, 1.0)
         return {"unit_eur": 2.0 * a - a**2, "cost": jnp.concatenate([(a + 1.0) / 2.0, 0.0 * a], axis=-1)}
+
+
+def _state(steps: Any, values: Any) -> EnvState:
+    """A state whose `slot_voltage` holds two numbers for each environment."""
+    grid = GridState(
+        t=jnp.zeros_like(steps), slot_voltage=values, v_pu=jnp.zeros((*steps.shape, 0), values.dtype), devices=()
+    )
+    return EnvState(grid=grid, steps=steps)
+
+
+class Delivery(GridEnv):
+    """A store that must hold what was ordered when the episode ends; only then is anything paid.
+
+    Two entries of the action fill it, the second in whole units and so without a gradient. `fails_at` ends all episodes
+    early, with a reward of -1 and a state that is not a number, as a power flow without solution may have.
+    """
+
+    n_observation = 3
+    n_action = 2
+    cost_names = ("none",)
+    id = "Delivery"
+
+    def __init__(self, *, gain: float = 1.0, fails_at: int | None = None, idle: float = 0.0) -> None:
+        self.gain, self.fails_at, self.rest = gain, fails_at, idle
+
+    def idle(self, params: EnvParams, state: EnvState):
+        return jnp.broadcast_to(jnp.array([0.0, self.rest]), (*state.steps.shape, 2))
+
+    def reset_batch(self, key: Any, params: EnvParams, num_envs: int):
+        ordered = jax.random.uniform(key, (num_envs,), minval=-1.0, maxval=1.0)
+        state = _state(jnp.zeros(num_envs, jnp.int32), jnp.stack([jnp.zeros(num_envs), ordered], axis=-1))
+        return self.observe(state), state
+
+    def advance(self, state: EnvState, action: Any, params: EnvParams) -> Transition:
+        stored, ordered = state.grid.slot_voltage[:, 0], state.grid.slot_voltage[:, 1]
+        stored = stored + 0.25 * self.gain * action[:, 0] + jnp.round(action[:, 1])
+        steps = state.steps + 1
+        failed = jnp.zeros_like(steps, bool) if self.fails_at is None else steps == self.fails_at
+        truncated = (steps >= EPISODE_STEPS) & ~failed
+        reward = jnp.where(truncated, -((stored - ordered) ** 2), jnp.where(failed, -1.0, 0.0))
+        state = _state(steps, jnp.stack([jnp.where(failed, jnp.nan, stored), ordered], axis=-1))
+        info = {"cost": jnp.zeros((*steps.shape, 1)), "economic_eur": reward}
+        return Transition(self.observe(state), state, reward, failed, truncated, info, None)  # type: ignore[arg-type]
+
+    @staticmethod
+    def observe(state: EnvState):
+        return jnp.concatenate([state.grid.slot_voltage, state.steps[:, None] / np.float32(EPISODE_STEPS)], axis=-1)

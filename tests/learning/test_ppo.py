@@ -18,11 +18,6 @@ from tests.learning.probes import EPISODE_STEPS, Constant, Follow
 GAMMA = 0.8
 
 
-@pytest.fixture(scope="module")
-def env_params() -> EnvParams:
-    return make("VoltVar-IEEE33-v0")[1]
-
-
 def _train(env: GridEnv, env_params: EnvParams, **settings: Any):
     config = PPOConfig(
         num_envs=64,

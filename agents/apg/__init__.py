@@ -1,0 +1,1 @@
+"""Analytic policy gradient through the differentiable simulator."""

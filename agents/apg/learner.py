@@ -1,0 +1,217 @@
+"""Analytic policy gradient: the return of whole episodes is differentiated through the exact simulation.
+
+The simulator gives the derivative of every reward with respect to every earlier action, so the policy climbs the mean
+return itself: no value function, no estimate from random actions. What moves in whole positions (taps, capacitors,
+switches, starts of appliances) has no derivative; such entries of the action stay where they began, idle.
+
+Source: J. Xu et al., "Accelerated policy learning with parallel differentiable simulation", ICLR 2022
+(arXiv:2204.07137), parallel episodes and gradients through time; here over the whole episode, so that its learned value
+of what follows is not needed.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import optax
+from jax import Array, lax
+from jax import numpy as jnp
+from jaxtyping import Bool, Float, Int
+
+from agents.apg.config import APGConfig
+from agents.learner import JaxLearner
+from agents.learner import Metrics as HostMetrics
+from agents.networks import Layer, NetworkPolicy, init_mlp, mlp
+from gridenv.core.errors import ConfigError
+from gridenv.core.random import stream
+from gridenv.tasks.env import EnvParams, EnvState, GridEnv
+
+Metrics = dict[str, Array]
+_MOST_IDLE = 0.9
+"""Idle actions at the ends of the range begin here: at the very end the policy's limit lets no gradient through."""
+_FAR = 3.0
+"""Output of the network before the tanh from which it is pulled back; there the action is at 99.5 % of its range. Much
+further out the tanh rounds to its limit, no gradient is left, and the policy would stay there for good."""
+_PULL = 0.1
+"""Weight of the mean squared excess over `_FAR` in the loss. Assumed: as it grows with the excess, any weight holds the
+output in reach; the mean scaled reward of a step is of the order of 1 to 100."""
+_GRADIENT = "policy/gradient_norm"
+_MOST_SKIPPED = 10
+"""Updates in a row that are left out because their gradient is not finite, before training is let diverge."""
+
+
+class LearnerState(NamedTuple):
+    """Everything that training needs to go on; saved as it is in a checkpoint."""
+
+    layers: tuple[Layer, ...]
+    optimiser: optax.OptState
+    env: EnvState
+    observation: Float[Array, "env obs"]
+    key: Array
+    updates: Int[Array, ""]
+
+
+class Rollout(NamedTuple):
+    """What an update went through, time first; steps after the end of an episode do not count."""
+
+    alive: Bool[Array, "time env"]
+    reward: Float[Array, "time env"]
+    cost: Float[Array, "time env cost"]
+    economic_eur: Float[Array, "time env"]
+
+
+class _Window(NamedTuple):
+    """Where the episodes have arrived."""
+
+    observation: Float[Array, "env obs"]
+    env: EnvState
+    alive: Bool[Array, " env"]
+    """Whether the episode goes on."""
+
+
+class APG(JaxLearner[LearnerState]):
+    """A learner for one environment; holds settings only, all that changes is in `LearnerState`."""
+
+    def __init__(self, env: GridEnv, config: APGConfig) -> None:
+        super().__init__(env, config)
+        self.config = config
+        self.optimiser = _optimiser(config)
+
+    @partial(jax.jit, static_argnames="self")
+    def init(self, seed: Int[Array, ""] | int, env_params: EnvParams) -> LearnerState:
+        """State before training: the policy is idle.
+
+        Raises:
+            ConfigError: if the horizon is longer than an episode.
+        """
+        self._check_horizon(env_params)
+        key, env = jax.random.key(seed), self.env
+        observation, env_state = env.reset_batch(stream(key, "reset"), env_params, self.config.num_envs)
+        sizes = (env.n_observation, *self.config.hidden, env.n_action)
+        *inner, last = init_mlp(stream(key, "networks"), sizes, last_gain=0.0)
+        idle = jnp.mean(env.idle(env_params, env_state), axis=0)
+        bias = jnp.arctanh(jnp.clip(idle, -_MOST_IDLE, _MOST_IDLE))
+        layers = (*inner, Layer(last.weight, bias.astype(last.bias.dtype)))
+        return LearnerState(
+            layers=layers,
+            optimiser=self.optimiser.init(layers),
+            env=env_state,
+            observation=observation,
+            key=stream(key, "training"),
+            updates=jnp.int32(0),
+        )
+
+    @partial(jax.jit, static_argnames=("self", "updates"), donate_argnames="state")
+    def advance(self, state: LearnerState, env_params: EnvParams, updates: int) -> tuple[LearnerState, Metrics]:
+        """Train for a number of updates in one compiled call.
+
+        Returns:
+            The new state and metrics with a leading axis of `updates`.
+        """
+        return lax.scan(lambda s, _: self._update(s, env_params), state, length=updates)
+
+    def policy(self, state: LearnerState) -> NetworkPolicy:
+        """The learned network, held inside the action bounds by a tanh."""
+        return NetworkPolicy(layers=state.layers, name="apg", limit="tanh")
+
+    def update(self, state: LearnerState, params: EnvParams) -> tuple[LearnerState, HostMetrics]:
+        """State after one update, and what it measured.
+
+        Raises:
+            ConfigError: at the first update, if no action of the task has a gradient.
+        """
+        state, metrics = super().update(state, params)
+        self._check_gradient(state, metrics)
+        return state, metrics
+
+    def update_together(
+        self, states: Sequence[LearnerState], params: EnvParams
+    ) -> tuple[list[LearnerState], list[HostMetrics]]:
+        """`update` of several states in one program.
+
+        Raises:
+            ConfigError: as `update`.
+        """
+        done, metrics = super().update_together(states, params)
+        for state, each in zip(done, metrics, strict=True):
+            self._check_gradient(state, each)
+        return done, metrics
+
+    def _check_horizon(self, params: EnvParams) -> None:
+        horizon, episode = self.config.horizon, params.steps_per_episode
+        if horizon > episode:
+            raise ConfigError(
+                f"agent 'apg': horizon is {horizon} steps, an episode of {self.env.id} has {episode}; "
+                f"set agent.horizon to at most {episode}"
+            )
+
+    def _check_gradient(self, state: LearnerState, metrics: HostMetrics) -> None:
+        if metrics[_GRADIENT] == 0.0 and int(state.updates) == 1:
+            raise ConfigError(
+                f"agent 'apg': no action of {self.env.id} has a gradient (positions and starts have none), so nothing "
+                "can be learned from it; choose another agent, such as agent=ppo"
+            )
+
+    def _update(self, state: LearnerState, env_params: EnvParams) -> tuple[LearnerState, Metrics]:
+        key = jax.random.fold_in(state.key, state.updates)
+        gradients, (window, rollout) = jax.grad(self._loss, has_aux=True)(state.layers, state, env_params)
+        updates, optimiser = self.optimiser.update(gradients, state.optimiser, state.layers)
+        layers: tuple[Layer, ...] = optax.apply_updates(state.layers, updates)
+        observation, env_state = self._begin_again(window, env_params, stream(key, "reset"))
+        new = LearnerState(layers, optimiser, env_state, observation, state.key, state.updates + 1)
+        return new, _metrics(self.env.cost_names, rollout) | {_GRADIENT: optax.tree.norm(gradients)}
+
+    def _loss(
+        self, layers: tuple[Layer, ...], state: LearnerState, env_params: EnvParams
+    ) -> tuple[Float[Array, ""], tuple[_Window, Rollout]]:
+        """Minus the mean scaled reward of a step over the horizon, and the pull back into the range of the policy."""
+
+        # Only the states between the steps are kept; the rest is computed again on the way back.
+        @jax.checkpoint
+        def one_step(window: _Window, _: None) -> tuple[_Window, tuple[Rollout, Array]]:
+            with jax.default_matmul_precision("float32"):
+                output = mlp(layers, window.observation)
+            t = self.env.advance(window.env, jnp.tanh(output), env_params)
+            step = Rollout(window.alive, t.reward, t.info["cost"], t.info["economic_eur"])
+            excess = jnp.mean(jnp.maximum(jnp.abs(output) - _FAR, 0.0) ** 2, axis=-1)
+            return _Window(t.observation, t.state, window.alive & ~(t.terminated | t.truncated)), (step, excess)
+
+        begun = _Window(state.observation, state.env, jnp.ones(self.config.num_envs, bool))
+        window, (rollout, excess) = lax.scan(one_step, begun, length=self.config.horizon)
+        earned = jnp.mean(jnp.where(rollout.alive, rollout.reward, 0.0))
+        pull = _PULL * jnp.mean(jnp.where(rollout.alive, excess, 0.0))
+        return pull - self.config.reward_scale * earned, (window, rollout)
+
+    def _begin_again(self, window: _Window, env_params: EnvParams, key: Array) -> tuple[Array, EnvState]:
+        """New episodes in place of those that have ended."""
+
+        def fresh() -> tuple[Array, EnvState]:
+            new = self.env.reset_batch(key, env_params, self.config.num_envs)
+            return jax.tree.map(lambda n, old: _where(window.alive, old, n), new, (window.observation, window.env))
+
+        return lax.cond(jnp.all(window.alive), lambda: (window.observation, window.env), fresh)
+
+
+def _where(mask: Bool[Array, " env"], yes: Array, no: Array) -> Array:
+    return jnp.where(mask.reshape(mask.shape + (1,) * (yes.ndim - 1)), yes, no)
+
+
+def _metrics(cost_names: tuple[str, ...], rollout: Rollout) -> Metrics:
+    def mean(values: Float[Array, "time env"]) -> Float[Array, ""]:
+        return jnp.sum(jnp.where(rollout.alive, values, 0.0)) / jnp.sum(rollout.alive)
+
+    return {
+        "train/reward_eur": mean(rollout.reward),
+        "train/economic_eur": mean(rollout.economic_eur),
+        **{f"train/cost_{name}": mean(rollout.cost[..., i]) for i, name in enumerate(cost_names)},
+    }
+
+
+def _optimiser(config: APGConfig) -> optax.GradientTransformation:
+    schedule = optax.cosine_decay_schedule(
+        config.learning_rate, config.total_updates, alpha=config.final_learning_rate_share
+    )
+    chain = optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.adam(schedule))
+    # A power flow without solution has no derivative either.
+    return optax.apply_if_finite(chain, _MOST_SKIPPED)

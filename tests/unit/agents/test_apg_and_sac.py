@@ -1,0 +1,75 @@
+"""Settings of APG and SAC that are refused, and their policies as files."""
+
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from jax import numpy as jnp
+from pydantic import BaseModel
+
+from agents import registry
+from agents.export import to_onnx
+from agents.sac.config import SACConfig
+from gridenv.core.config import Layer, validate
+from gridenv.core.errors import ConfigError
+from gridenv.tasks.env import GridEnv
+from gridenv.tasks.registry import make
+
+
+def refusal(agent: str, **settings: Any) -> str:
+    with pytest.raises(ConfigError) as error:
+        validate(registry.config_class(agent), Layer(settings), f"agent '{agent}'")
+    return str(error.value)
+
+
+def test_an_update_without_a_gradient_step_is_refused() -> None:
+    assert refusal("sac", num_envs=4, rollout_steps=2, update_to_data=0.05) == (
+        "agent 'sac': update_to_data = 0.05 with num_envs * rollout_steps = 4 * 2 = 8 gives no gradient step in an "
+        "update; allowed: more than 0.0625; raise one of the three"
+    )
+    assert SACConfig(num_envs=4, rollout_steps=2, update_to_data=0.07).gradient_steps == 1
+
+
+def test_a_buffer_smaller_than_an_update_is_refused() -> None:
+    assert refusal("sac", num_envs=40, rollout_steps=8, buffer_size=319) == (
+        "agent 'sac': buffer_size = 319 is less than the num_envs * rollout_steps = 40 * 8 = 320 transitions of an "
+        "update; raise it to at least 320"
+    )
+
+
+def test_a_training_that_ends_before_learning_starts_is_refused() -> None:
+    assert refusal("sac", total_steps=5000, learning_starts=5000) == (
+        "agent 'sac': learning_starts = 5000 is not less than total_steps = 5000, so nothing would be learned; lower it"
+    )
+
+
+@pytest.mark.parametrize(("agent", "key"), [("apg", "learning_rate"), ("apg", "max_grad_norm"), ("sac", "gamma")])
+def test_numbers_that_are_not_finite_are_refused(agent: str, key: str) -> None:
+    assert refusal(agent, **{key: float("nan")}) == f"agent '{agent}': {key} = nan; must be a finite number"
+
+
+@pytest.fixture(scope="module")
+def task() -> tuple[GridEnv, Any]:
+    return make("Storage-IEEE33-v0", steps_per_episode=4)
+
+
+@pytest.mark.parametrize("agent", ["apg", "sac"])
+def test_onnxruntime_acts_as_the_policy_does(agent: str, task: tuple[GridEnv, Any]) -> None:
+    pytest.importorskip("onnx", reason="extra hil: writes the files")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="extra hil: runs them")
+    env, params = task
+    small = {"apg": {"horizon": 4}, "sac": {"buffer_size": 128, "rollout_steps": 8}}[agent]
+    config: BaseModel = registry.config_class(agent)(num_envs=8, hidden=(16,), **small)
+    learner = registry.make_learner(agent, env, config)
+    state = learner.begin(0, params)
+    policy = learner.policy(state)
+    # The last layer begins at (almost) zero; as after some training, it is not.
+    policy = jax.tree.map(lambda leaf: leaf + 0.3 * jax.random.normal(jax.random.key(1), leaf.shape), policy)
+    observation = np.random.default_rng(2).normal(size=(200, env.n_observation)).astype(np.float32)
+    expected = np.asarray(policy.act(params, state.env, jnp.asarray(observation)))
+    assert expected.shape == (200, env.n_action)
+    assert expected.std() > 0.1
+    content = to_onnx(policy, env.n_observation, env.n_action)
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(session.run(["action"], {"observation": observation})[0], expected, atol=1e-5)
