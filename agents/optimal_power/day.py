@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from agents.optimal_power.program import Floats
-from agents.optimal_power.track import Course, Linearised
+from agents.optimal_power.track import Course, Measured, Metrics
 from gridenv.core.units import KWH_PER_MWH
 from gridenv.tasks import terms
 from gridenv.tasks.env import EnvParams, GridEnv
@@ -80,16 +80,23 @@ class Limits:
     """[limit] for one unit of it in one step."""
 
 
-def days_of(money: Money, course: Course, grid: Linearised) -> "Days":
-    """All episodes, brought to the host at once."""
-    return Days(money, *jax.tree.map(lambda a: np.asarray(a, float if a.dtype.kind == "f" else None), (course, grid)))
-
-
 class Days:
     """The simulated episodes on the host."""
 
-    def __init__(self, money: Money, course: Course, grid: Linearised) -> None:
-        self._money, self._course, self._grid = money, course, grid
+    def __init__(self, money: Money, course: Course, grid: Measured, slopes: Metrics, shift: int) -> None:
+        """Bring them to the host.
+
+        Args:
+            money: prices of the task.
+            course: of all episodes.
+            grid: along the course.
+            slopes: of the grid.
+            shift: step of the slopes that is the first of the course.
+        """
+        self._money, self._shift = money, shift
+        self._course, self._grid = jax.tree.map(_on_host, (course, grid))
+        # By far the largest arrays; they stay in single precision.
+        self._slopes = jax.tree.map(np.asarray, slopes)
 
     @property
     def power(self) -> Floats:
@@ -100,7 +107,8 @@ class Days:
         """The first steps of an episode."""
         at: Any = (slice(None, n_step), episode)
         grid = self._grid
-        slopes = {f: getattr(grid.slopes, f)[:n_step, :, episode] for f in grid.slopes._fields}
+        steps = slice(self._shift, self._shift + n_step)
+        slopes = {f: getattr(self._slopes, f)[steps, :, episode].astype(float) for f in self._slopes._fields}
         devices = tuple(
             _states(states, last, episode, n_step)
             for states, last in zip(self._course.devices, self._course.last_devices, strict=True)
@@ -147,3 +155,7 @@ def _states(states: Any, last: Any, episode: int, n_step: int) -> Any:
         before = getattr(states, field.name)[:, episode]
         made[field.name] = np.concatenate([before, getattr(last, field.name)[None, episode]])[: n_step + 1]
     return type(states)(**made)
+
+
+def _on_host(a: Any) -> np.ndarray:
+    return np.asarray(a, float if a.dtype.kind == "f" else None)

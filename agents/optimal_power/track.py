@@ -60,8 +60,8 @@ class Metrics(NamedTuple):
 
 
 @pytree
-class Linearised:
-    """The grid around a course."""
+class Measured:
+    """The grid along a course."""
 
     power: Float[Array, "step episode quantity"]
     """kW and kvar delivered."""
@@ -70,8 +70,6 @@ class Linearised:
     price_eur_mwh: Float[Array, "step episode"]
     values: Metrics
     """[step, episode, ...]"""
-    slopes: Metrics
-    """[step, quantity, episode, ...] per kW or kvar."""
 
 
 @partial(jax.jit, static_argnames=("env", "quantities"))
@@ -107,40 +105,55 @@ def follow(
 
 
 @partial(jax.jit, static_argnames=("env", "quantities"))
-def linearise(env: GridEnv, params: EnvParams, quantities: Quantities, course: Course) -> Linearised:
-    """Metrics of every step and their derivatives with respect to the quantities."""
+def measure(env: GridEnv, params: EnvParams, quantities: Quantities, course: Course) -> Measured:
+    """The grid in every step."""
     del env
     model = params.model
 
-    def at_step(record: tuple[Array, tuple[Any, ...]]) -> Linearised:
+    def at_step(record: tuple[Array, tuple[Any, ...]]) -> Measured:
         t, feasible = record
         series = sample(model.scenario, t)
         injections = grid_step.inject(model, series, feasible)
-        values, slopes = _slopes(model, quantities, injections, grid_step.moved(model, feasible))
-        power = jnp.where(quantities.is_q, injections.q_kvar[..., quantities.injection], 0.0) + jnp.where(
-            quantities.is_q, 0.0, injections.p_kw[..., quantities.injection]
+        power = jnp.where(
+            quantities.is_q,
+            injections.q_kvar[..., quantities.injection],
+            injections.p_kw[..., quantities.injection],
         )
         price = series[..., model.scenario.column(PRICE_NAME)]
-        return Linearised(power=power, net_kw=injections.p_kw, price_eur_mwh=price, values=values, slopes=slopes)
+        values = _metrics(model, injections, grid_step.moved(model, feasible))
+        return Measured(power=power, net_kw=injections.p_kw, price_eur_mwh=price, values=values)
 
     return lax.map(at_step, (course.t, course.feasible))
 
 
-def _slopes(model: GridModel, quantities: Quantities, at: Injections, equipment: Any) -> tuple[Metrics, Metrics]:
-    """Metrics [*batch, ...] and their derivatives [quantity, *batch, ...]."""
+@partial(jax.jit, static_argnames=("env", "quantities"))
+def slopes(env: GridEnv, params: EnvParams, quantities: Quantities, course: Course) -> Metrics:
+    """Derivatives of the metrics with respect to the quantities, [step, quantity, episode, ...] per kW or kvar."""
+    del env
+    model = params.model
 
-    def measured(p_kw: Array, q_kvar: Array) -> Metrics:
-        solution = grid_step.solve(model, Injections(p_kw, q_kvar), equipment)
-        seen = meter(model, p_kw, q_kvar, equipment, solution)
-        return Metrics(
-            v_pu=seen.v_pu,
-            loading=jnp.concatenate([seen.line_loading, seen.transformer_loading], axis=-1),
-            unbalance=seen.unbalance,
-            loss_kw=seen.loss_kw,
-            injected_kw=seen.loss_kw - seen.source_p_kw,
-        )
+    def at_step(record: tuple[Array, tuple[Any, ...]]) -> Metrics:
+        t, feasible = record
+        injections = grid_step.inject(model, sample(model.scenario, t), feasible)
+        return _slopes(model, quantities, injections, grid_step.moved(model, feasible))
 
-    values, push = jax.linearize(measured, at.p_kw, at.q_kvar)
+    return lax.map(at_step, (course.t, course.feasible))
+
+
+def _metrics(model: GridModel, at: Injections, equipment: Any) -> Metrics:
+    seen = meter(model, at.p_kw, at.q_kvar, equipment, grid_step.solve(model, at, equipment))
+    return Metrics(
+        v_pu=seen.v_pu,
+        loading=jnp.concatenate([seen.line_loading, seen.transformer_loading], axis=-1),
+        unbalance=seen.unbalance,
+        loss_kw=seen.loss_kw,
+        injected_kw=seen.loss_kw - seen.source_p_kw,
+    )
+
+
+def _slopes(model: GridModel, quantities: Quantities, at: Injections, equipment: Any) -> Metrics:
+    """Derivatives [quantity, *batch, ...]."""
+    _, push = jax.linearize(lambda p, q: _metrics(model, Injections(p, q), equipment), at.p_kw, at.q_kvar)
     nothing = jnp.zeros_like(at.p_kw)
 
     def column(place: tuple[Array, Array]) -> Metrics:
@@ -148,10 +161,10 @@ def _slopes(model: GridModel, quantities: Quantities, at: Injections, equipment:
         one = nothing.at[..., injection].set(1.0)
         return push(jnp.where(is_q, 0.0, one), jnp.where(is_q, one, 0.0))
 
-    return values, lax.map(column, (jnp.asarray(quantities.injection), jnp.asarray(quantities.is_q)))
+    return lax.map(column, (jnp.asarray(quantities.injection), jnp.asarray(quantities.is_q)))
 
 
-def loss_root(params: EnvParams, quantities: Quantities, around: Linearised, course: Course, step: int) -> np.ndarray:
+def loss_root(params: EnvParams, quantities: Quantities, along: Measured, course: Course, step: int) -> np.ndarray:
     """[quantity, root] matrix R so that R R' is the second derivative of the losses, kW per kW or kvar squared.
 
     Directions of little curvature are left out, there losses are linear. Differences of the exact gradients of one step
@@ -163,7 +176,7 @@ def loss_root(params: EnvParams, quantities: Quantities, around: Linearised, cou
     feasible = jax.tree.map(lambda a: a[step, :1], course.feasible)
     injections = grid_step.inject(model, sample(model.scenario, t), feasible)
     n = len(quantities)
-    probe_kw = _PROBE * max(float(jnp.max(jnp.abs(around.net_kw))), 1.0)
+    probe_kw = _PROBE * max(float(jnp.max(jnp.abs(along.net_kw))), 1.0)
     moves = np.concatenate([np.eye(n), -np.eye(n)]) * probe_kw
     rows = np.zeros((2 * n, injections.p_kw.shape[-1]))
     p_kw, q_kvar = rows.copy(), rows.copy()
@@ -183,4 +196,4 @@ def loss_root(params: EnvParams, quantities: Quantities, around: Linearised, cou
 def _loss_gradient(
     params: EnvParams, quantities: Quantities, at: Injections, equipment: Any
 ) -> Float[Array, "quantity sample"]:
-    return _slopes(params.model, quantities, at, equipment)[1].loss_kw
+    return _slopes(params.model, quantities, at, equipment).loss_kw
