@@ -9,6 +9,7 @@ import numpy as np
 from jax import numpy as jnp
 
 from agents.optimal_power.day import Day
+from agents.optimal_power.host import on_host
 from agents.optimal_power.program import Floats, Index, Program
 from gridenv.core.units import SECONDS_PER_HOUR
 from gridenv.devices.ev_charger_params import EvChargerParams, Session, sessions_at
@@ -56,8 +57,7 @@ def visits_of(device: EvChargerParams, params: Any, day: Day, group: int, known_
         group: place among `GridModel.groups`.
         known_until: scenario step after which arrivals are not known yet; None = all are.
     """
-    found = _sessions(device, jnp.asarray(day.t))
-    now, following, floor = jax.tree.map(lambda a: np.asarray(a, float if a.dtype.kind == "f" else None), found)
+    now, following, floor = on_host(_sessions(device, jnp.asarray(day.t)))
     is_here = now.connected > 0
     if known_until is not None:
         is_here &= now.arrival_step <= known_until
@@ -98,7 +98,7 @@ def _sessions(params: EvChargerParams, t: jax.Array) -> tuple[Session, Session, 
     return now, sessions_at(params, t + 1), jnp.maximum(reserve, needed)
 
 
-def _reach(params: Any, now: Session, continues: np.ndarray, e_fresh: Floats) -> tuple[Floats, Floats]:
+def _reach(params: Any, now: Any, continues: np.ndarray, e_fresh: Floats) -> tuple[Floats, Floats]:
     """[step, charger] energy at the beginning of the visit, and after the step with full charging."""
     eff = params.eff_charge
     first, full = np.zeros_like(e_fresh), np.zeros_like(e_fresh)

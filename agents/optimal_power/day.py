@@ -1,11 +1,13 @@
 """One episode's simulated course and linearised grid as arrays of the host: what a program is built from."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import jax
 import numpy as np
 
+from agents.optimal_power.host import on_host
 from agents.optimal_power.program import Floats
 from agents.optimal_power.track import Course, Measured, Metrics
 from gridenv.core.units import KWH_PER_MWH
@@ -94,7 +96,7 @@ class Days:
             shift: step of the slopes that is the first of the course.
         """
         self._money, self._shift = money, shift
-        self._course, self._grid = jax.tree.map(_on_host, (course, grid))
+        self._course, self._grid = on_host((course, grid))
         # By far the largest arrays; they stay in single precision.
         self._slopes = jax.tree.map(np.asarray, slopes)
 
@@ -151,11 +153,6 @@ class Days:
 def _states(states: Any, last: Any, episode: int, n_step: int) -> Any:
     """[step + 1, unit] every field of a group's state."""
     made = {}
-    for field in fields(states):
-        before = getattr(states, field.name)[:, episode]
-        made[field.name] = np.concatenate([before, getattr(last, field.name)[None, episode]])[: n_step + 1]
-    return type(states)(**made)
-
-
-def _on_host(a: Any) -> np.ndarray:
-    return np.asarray(a, float if a.dtype.kind == "f" else None)
+    for name, values in vars(states).items():
+        made[name] = np.concatenate([values[:, episode], getattr(last, name)[None, episode]])[: n_step + 1]
+    return SimpleNamespace(**made)

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import numpy as np
 
 from agents.optimal_power.charger_rows import add_chargers, charger_bounds, visits_of
 from agents.optimal_power.day import Day, Money, money_of
 from agents.optimal_power.device_rows import add_batteries, add_plants, battery_bounds, plant_bounds
 from agents.optimal_power.grid_rows import add_fees, add_limits, add_trade_and_losses
+from agents.optimal_power.host import on_host
 from agents.optimal_power.program import Floats, Index, Program
 from agents.optimal_power.quantities import Quantities, quantities_of
 from gridenv.core.errors import ConfigError
@@ -42,12 +42,8 @@ class Setting:
             )
         used = {q.group for q in quantities.entries}
         groups = enumerate(params.model.groups)
-        units = tuple(_on_host(group.params) if i in used else None for i, group in groups)
+        units = tuple(on_host(group.params) if i in used else None for i, group in groups)
         return cls(quantities=quantities, money=money_of(env, params), units=units)
-
-
-def _on_host(params: Any) -> Any:
-    return jax.tree.map(lambda a: np.asarray(a, float if a.dtype.kind == "f" else None), params)
 
 
 def solve_day(

@@ -62,7 +62,9 @@ def add_batteries(
         into = (charge, -hours[unit] * params.eff_charge[unit]), (discharge, hours[unit] / params.eff_discharge[unit])
         program.equal([kept * course_kwh[0, unit]], (e[:1], 1.0), *((v[:1], c) for v, c in into))
         program.equal(np.zeros(n_step - 1), (e[1:], 1.0), (e[:-1], -kept), *((v[1:], c) for v, c in into))
-        program.between(e, np.full(n_step, params.e_low_kwh[unit]), np.full(n_step, params.e_high_kwh[unit]))
+        program.between(
+            e, *(np.full(n_step, soc[unit] * params.e_max_kwh[unit]) for soc in (params.soc_min, params.soc_max))
+        )
         program.add_cost(e[-1:], -params.stock_eur_per_kwh[unit] * params.eff_discharge[unit])
         if unit in q_places:
             program.in_circle(np.full(n_step, params.s_rated_kva[unit]), x[:, k], x[:, q_places[unit]])

@@ -10,14 +10,15 @@ sparse matrices are built directly: a modelling language takes longer for that t
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy import sparse
 
 from gridenv.core.errors import MissingExtraError
 
 Index = NDArray[np.int64]
 Floats = NDArray[np.float64]
-Term = tuple[ArrayLike, ArrayLike]
+Numbers = float | list[float] | NDArray[Any]
+Term = tuple[Numbers, Numbers]
 """Variables [row] or [row, k] and their coefficients, which broadcast to them."""
 _SOLVED = ("Solved", "AlmostSolved")
 
@@ -30,7 +31,7 @@ class _Rows:
         self.parts: list[tuple[Index, Index, Floats]] = []
         self.right: list[Floats] = []
 
-    def add(self, right: ArrayLike, terms: tuple[Term, ...]) -> None:
+    def add(self, right: Numbers, terms: tuple[Term, ...]) -> None:
         values = np.atleast_1d(np.asarray(right, float))
         n_row = len(values)
         if not n_row:
@@ -56,22 +57,22 @@ class Program:
         self._curvature: list[Floats] = []
         self._equal, self._at_most, self._cones = _Rows(), _Rows(), _Rows()
 
-    def variables(self, n: int, cost: ArrayLike = 0.0, curvature: ArrayLike = 0.0) -> Index:
+    def variables(self, n: int, cost: Numbers = 0.0, curvature: Numbers = 0.0) -> Index:
         """Numbers of `n` new variables, free in sign, that cost `cost z + 1/2 curvature z^2` each."""
         first, self._n = self._n, self._n + n
         self._cost.append(np.broadcast_to(np.asarray(cost, float), (n,)))
         self._curvature.append(np.broadcast_to(np.asarray(curvature, float), (n,)))
         return np.arange(first, self._n)
 
-    def add_cost(self, variables: Index, cost: ArrayLike) -> None:
+    def add_cost(self, variables: Index, cost: Numbers) -> None:
         """Cost of a unit of each variable, beside what they cost already; each variable occurs once."""
         self._further.append((variables.ravel(), np.broadcast_to(np.asarray(cost, float), variables.shape).ravel()))
 
-    def equal(self, right: ArrayLike, *terms: Term) -> None:
+    def equal(self, right: Numbers, *terms: Term) -> None:
         """Rows `sum of terms = right`; as many as `right` has entries."""
         self._equal.add(right, terms)
 
-    def at_most(self, right: ArrayLike, *terms: Term) -> None:
+    def at_most(self, right: Numbers, *terms: Term) -> None:
         """Rows `sum of terms <= right`."""
         self._at_most.add(right, terms)
 

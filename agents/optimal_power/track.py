@@ -63,11 +63,11 @@ class Metrics(NamedTuple):
 class Measured:
     """The grid along a course."""
 
-    power: Float[Array, "step episode quantity"]
+    power: Float[Array, "*batch quantity"]
     """kW and kvar delivered."""
-    net_kw: Float[Array, "step episode injection"]
+    net_kw: Float[Array, "*batch injection"]
     """Active power of all injections."""
-    price_eur_mwh: Float[Array, "step episode"]
+    price_eur_mwh: Float[Array, "*batch"]
     values: Metrics
     """[step, episode, ...]"""
 
