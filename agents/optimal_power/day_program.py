@@ -64,7 +64,7 @@ def solve_day(
     """
     program = Program()
     x = program.variables(day.power.size).reshape(day.power.shape)
-    low, high = _add_devices(program, model, setting, day, x, known_until)
+    low, high = _add_devices(program, model, setting, day, x, known_until, is_near=radius < 1.0)
     if radius < 1.0:
         reach = radius * (high - low)
         low, high = np.clip(day.power - reach, low, high), np.clip(day.power + reach, low, high)
@@ -77,7 +77,7 @@ def solve_day(
 
 
 def _add_devices(
-    program: Program, model: GridModel, setting: Setting, day: Day, x: Index, known_until: int | None
+    program: Program, model: GridModel, setting: Setting, day: Day, x: Index, known_until: int | None, is_near: bool
 ) -> tuple[Floats, Floats]:
     """Rows of all units; bounds of the quantities, [step, quantity] low and high."""
     quantities, n_step = setting.quantities, len(day.t)
@@ -94,7 +94,7 @@ def _add_devices(
         elif group.family.name == battery.BATTERY.name:
             p_low, p_high = battery_bounds(params, n_step)
             q_limit = np.tile(params.s_rated_kva, (n_step, 1))
-            add_batteries(program, params, day.devices[i].e_kwh, places, q_places, x, setting.money.dt_h)
+            add_batteries(program, params, day.devices[i].e_kwh, places, q_places, x, setting.money.dt_h, is_near)
         else:
             p_high, q_limit = plant_bounds(model, i, day, has_p=bool(places))
             p_low = np.zeros_like(p_high)

@@ -33,6 +33,7 @@ def add_batteries(
     q_places: dict[int, int],
     x: Index,
     dt_h: float,
+    is_near: bool,
 ) -> None:
     """Stored energy with one-way efficiencies and limits, worth of what is left, wear.
 
@@ -48,6 +49,8 @@ def add_batteries(
         q_places: of its reactive power.
         x: [step, quantity] variables.
         dt_h: hours of a step.
+        is_near: whether the plan is to stay near the course; then the law's curvature counts too. A plan that may go
+            anywhere is led away from good ones far off by it.
     """
     n_step = len(x)
     rate = params.self_discharge_per_h
@@ -68,10 +71,12 @@ def add_batteries(
         program.add_cost(e[-1:], -params.stock_eur_per_kwh[unit] * params.eff_discharge[unit])
         if unit in q_places:
             program.in_circle(np.full(n_step, params.s_rated_kva[unit]), x[:, k], x[:, q_places[unit]])
-        _add_wear(program, params, unit, course_kwh[:, unit], e, dt_h)
+        _add_wear(program, params, unit, course_kwh[:, unit], e, dt_h, is_near)
 
 
-def _add_wear(program: Program, params: Any, unit: int, course_kwh: Floats, e: Index, dt_h: float) -> None:
+def _add_wear(
+    program: Program, params: Any, unit: int, course_kwh: Floats, e: Index, dt_h: float, is_near: bool
+) -> None:
     """`w >= |f(e') - f(e)|` with the depth law f linearised about the course; slope of calendar ageing."""
     k, e_max_kwh = params.depth_exponent[unit], params.e_max_kwh[unit]
     soc = course_kwh / e_max_kwh
@@ -86,6 +91,11 @@ def _add_wear(program: Program, params: Any, unit: int, course_kwh: Floats, e: I
         right[0] += sign * slope[0] * course_kwh[0]
         program.at_most(right[:1], (e[:1], sign * slope[1:2]), (wear[:1], -1.0))
         program.at_most(right[1:], (e[1:], sign * slope[2:]), (e[:-1], -sign * slope[1:-1]), (wear[1:], -1.0))
+    if is_near:
+        # Where the course turns from discharging to charging the law bends the cost upwards; elsewhere not.
+        way = np.append(np.sign(np.diff(law)), 0.0)
+        bend = price * np.maximum(way[:-1] - way[1:], 0.0) * k * (k - 1.0) * depth[1:] ** (k - 2.0) / e_max_kwh**2
+        program.add_cost(e, -bend * course_kwh[1:], bend)
     stress = np.exp(params.soc_stress[unit] * (soc[1:] - _SOC_OF_CALENDAR_LIFE))
     program.add_cost(e, params.calendar_eur_per_h[unit] * dt_h * params.soc_stress[unit] / e_max_kwh * stress)
 

@@ -95,7 +95,7 @@ class Planner:
             power = np.array(days.power)
             for i in np.flatnonzero(is_open).tolist():
                 day = days.day(i, n_step)
-                found = solve_day(params.model, self.setting, loss_root, day, radius[i], known_until[i])
+                found = solve_day(params.model, self.setting, loss_root, day, float(radius[i]), known_until[i])
                 if found is not None:
                     power[:n_step, i] = found
             dtype = plan.course.actions.dtype

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-import jax
 import numpy as np
 from jax import Array
 from jax import numpy as jnp
@@ -131,21 +130,14 @@ def actions_of(
 def _share(params: EnvParams, quantities: Quantities, q: Quantity, t: Array, power: Array) -> Array:
     """Share of what a plant has, as its actions are."""
     own = params.model.groups[q.group].params
-    place = quantities.of_group(q.group, is_q=False).get(q.unit)
-    available = available_kw(params.model, q.group, t)[..., q.unit]
-    if not q.is_q:
-        return jnp.where(available > _MIN_KW, power[..., place] / jnp.maximum(available, _MIN_KW), 1.0)
-    p_kw = available if place is None else jnp.clip(power[..., place], 0.0, available)
-    one = jax.tree.map(lambda a: a[q.unit], own.ratings)
-    limit = inverters.q_limit_kvar(_Rated(one), p_kw)  # type: ignore[arg-type]
-    return power[..., quantities.entries.index(q)] / limit
-
-
-@dataclass(frozen=True)
-class _Rated:
-    """The part of the parameters of plants that their reactive limit follows from, of one unit."""
-
-    ratings: object
+    available = available_kw(params.model, q.group, t)
+    p_kw = available
+    for unit, k in quantities.of_group(q.group, is_q=False).items():
+        p_kw = p_kw.at[..., unit].set(jnp.clip(power[..., k], 0.0, available[..., unit]))
+    if q.is_q:
+        return power[..., quantities.entries.index(q)] / inverters.q_limit_kvar(own, p_kw)[..., q.unit]
+    there = available[..., q.unit]
+    return jnp.where(there > _MIN_KW, p_kw[..., q.unit] / jnp.maximum(there, _MIN_KW), 1.0)
 
 
 def available_kw(model: GridModel, group: int, t: Array) -> Float[Array, "*batch unit"]:

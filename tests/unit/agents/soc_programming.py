@@ -4,6 +4,8 @@ Losses of the grid are those of the exact power flow, at many powers of every st
 else is the formula of docs/devices/battery.md, written anew.
 """
 
+from collections import namedtuple
+from dataclasses import fields
 from functools import partial
 
 import jax
@@ -25,7 +27,8 @@ def best_return(env, params, n_state: int) -> float:
     (start,) = np.asarray(params.starts)
     n_step = params.steps_per_episode
     group = next(g for g in params.model.groups if g.family.name == "battery")
-    own = jax.tree.map(lambda a: float(np.asarray(a)[0]), group.params)
+    values = {f.name: float(getattr(group.params, f.name)[0]) for f in fields(group.params)}
+    own = namedtuple("Battery", values)(**values)
     p_kw = np.linspace(-own.p_charge_max_kw, own.p_discharge_max_kw, N_POWER)
     scenario = params.model.scenario
     price = np.asarray(scenario.values)[start : start + n_step, scenario.column(PRICE_NAME)].astype(float)

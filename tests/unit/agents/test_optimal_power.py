@@ -12,6 +12,8 @@ from jax import numpy as jnp
 
 from agents import schedule
 from agents.optimal_power import track
+from agents.optimal_power.charger_rows import visits_of
+from agents.optimal_power.day_program import solve_day
 from agents.optimal_power.forecast import believed, check_starts
 from agents.optimal_power.mpc import Mpc, MpcConfig
 from agents.optimal_power.planner import OptimalPower, Planner
@@ -21,6 +23,8 @@ from agents.oracle import Oracle
 from agents.rules import DoNothing, UnitRules
 from gridenv.core.errors import ConfigError, MissingExtraError
 from gridenv.tasks.units.batteries import BatteryConfig
+from gridenv.tasks.units.ev_chargers import EvChargerConfig
+from gridenv.tasks.units.inverters import InverterConfig
 from tests.environments import functional
 from tests.unit.agents.soc_programming import best_return
 
@@ -140,10 +144,10 @@ def test_the_plan_converges_to_dynamic_programming_over_the_state_of_charge():
     assert plan - none > 5.0
     gaps = []
     for n_state, most in ((201, 0.03), (401, 0.017), (801, 0.008)):
-        gap = (plan - best_return(env, params, n_state)) / (plan - none)
-        assert abs(gap) <= most, f"{n_state} states"
-        gaps.append(abs(gap))
-    assert gaps[0] > gaps[1] > gaps[2]
+        gaps.append((plan - best_return(env, params, n_state)) / (plan - none))
+        # Below by no more than single precision over a day: 0.001 EUR.
+        assert -0.001 / (plan - none) <= gaps[-1] <= most, f"{n_state} states"
+    assert gaps[0] > gaps[2]
 
 
 def test_derivatives_of_the_grid_are_those_of_the_simulation(storage):
@@ -177,6 +181,7 @@ def test_the_oracle_is_never_below_predictive_control_rule_or_nothing(storage, a
         assert np.all(oracle >= other - slack)
     assert np.all(mpc > none - 1.0)
     assert np.mean(oracle) > np.mean(rule) + 50.0
+    assert np.mean(rule) >= np.mean(none) - np.mean(slack)
 
 
 def test_predictive_control_that_knows_the_future_repeats_the_plan(storage, anchors):
@@ -188,3 +193,63 @@ def test_predictive_control_that_knows_the_future_repeats_the_plan(storage, anch
     np.testing.assert_allclose(found, best, rtol=5e-3)
     # Also of what there is to gain, which is far less than the whole bill.
     assert np.sum(best - none) - np.sum(found - none) < 0.005 * np.sum(best - none)
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    """Chargers of one station and a plant that chooses active and reactive power."""
+    env, params = functional(
+        "Storage-IEEE33-v0",
+        split="test",
+        batteries=(),
+        inverters=(InverterConfig(bus="18", p_dc_kw=1500.0, profile="PV3", control="p_q"),),
+        ev_chargers=tuple(
+            EvChargerConfig(id=name, bus="8", station="s", station_max_kw=15.0, v2g_share=1.0) for name in "ab"
+        ),
+    )
+    return env, some(params, N_DAY)
+
+
+def test_chargers_and_plants_do_what_their_program_plans(mixed):
+    """What is asked is delivered, but where the rule of what vehicles may feed in is not convex."""
+    env, params = mixed
+    planner = Planner(env, params)
+    state = env.reset_at(params.starts, params)[1]
+    start = schedule.recorded(env, UnitRules(env), params)
+    first = planner.simulate(params, state, start, 96)
+    days, root = planner._linearised(params, first.course, None)
+    power = np.array(days.power)
+    for i in range(N_DAY):
+        power[:, i] = solve_day(params.model, planner.setting, root, days.day(i, 96), 1.0, None)
+    asked = jnp.asarray(power, jnp.float32)
+    actions = actions_of(env, params, planner.setting.quantities, first.course.t, asked, start)
+    after = planner.simulate(params, state, actions, 96)
+    delivered = np.asarray(track.measure(env, params, planner.setting.quantities, after.course).power)
+    rating = np.array([1650.0 if q.group == 0 else 11.0 for q in planner.setting.quantities.entries])
+    off = np.abs(delivered - power) / rating
+    assert np.mean(off < 0.01) > 0.97
+    assert np.mean(off) < 0.005
+    charger = [k for k, q in enumerate(planner.setting.quantities.entries) if q.group == 1]
+    assert np.abs(power[..., charger].sum(axis=-1)).max() <= 15.0 + 1e-3
+    assert np.abs(power[..., charger]).max() > 5.0
+
+
+def test_plans_of_chargers_and_plants_are_better_than_rule_and_nothing(mixed):
+    env, params = mixed
+    none, rule = (schedule.recorded(env, c, params) for c in (DoNothing(env), UnitRules(env)))
+    best = returns(env, params, OptimalPower(env).improved(params, rule))
+    assert np.all(best > np.maximum(returns(env, params, none), returns(env, params, rule)))
+
+
+def test_predictive_control_knows_vehicles_only_on_arrival(mixed):
+    env, params = mixed
+    planner = Planner(env, params)
+    state = env.reset_at(params.starts, params)[1]
+    rest = jnp.zeros((96, N_DAY, env.n_action))
+    course = planner.simulate(params, state, rest, 96).course
+    days, _ = planner._linearised(params, course, None)
+    day, group = days.day(0, 96), params.model.groups[1]
+    every = visits_of(group.params, planner.setting.units[1], day, 1, None)
+    known = visits_of(group.params, planner.setting.units[1], day, 1, int(day.t[0]))
+    assert known.is_here.sum() < every.is_here.sum()
+    np.testing.assert_array_equal(known.is_here[0], every.is_here[0])
