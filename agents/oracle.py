@@ -1,9 +1,15 @@
 """Upper reference of every task: the optimum of each step where steps do not reach into each other, else of the day."""
 
+import warnings
 from dataclasses import dataclass
+from importlib.util import find_spec
+
+from jaxtyping import Array, Float
 
 from agents.controller import Controller
 from agents.optimal_dispatch import OptimalDispatch
+from agents.optimal_power.planner import OptimalPower
+from agents.optimal_power.quantities import Quantities, quantities_of
 from agents.optimal_schedule import OptimalSchedule
 from gridenv.devices import inverter
 from gridenv.tasks.env import EnvParams, GridEnv
@@ -17,9 +23,26 @@ class Oracle:
 
     def plan(self, params: EnvParams) -> Controller:
         """Controller for the episodes that begin at `params.starts`, in that order."""
-        if has_memory(params):
-            return OptimalSchedule(self.env).plan(params)
-        return OptimalDispatch(self.env)
+        if not has_memory(params):
+            return OptimalDispatch(self.env)
+        quantities = quantities_of(self.env, params)
+        search, given = OptimalSchedule(self.env), self._programmed(params, quantities)
+        if given is not None and not any(quantities.is_held):
+            return search.polished(params, given)
+        return search.plan(params, given)
+
+    def _programmed(self, params: EnvParams, quantities: Quantities) -> Float[Array, "step episode act"] | None:
+        """The plan of convex programs; None where the task's units do not fit them, or the solver is missing."""
+        if not quantities.entries:
+            return None
+        if find_spec("clarabel") is None:
+            warnings.warn(
+                f"oracle: package 'clarabel' is not installed, so {self.env.id} is searched without convex programs "
+                'and the oracle may be lower; install it with pip install "gridenv[opt]"',
+                stacklevel=2,
+            )
+            return None
+        return OptimalPower(self.env).plan(params).actions
 
 
 def has_memory(params: EnvParams) -> bool:

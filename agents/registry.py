@@ -91,6 +91,10 @@ REFERENCES: Mapping[str, ReferenceEntry] = {
         controller="agents.rules:UnitRules",
         summary="the usual rule of every unit: volt-var curve of IEEE 1547-2018, schedules, thermostats",
     ),
+    "mpc": ReferenceEntry(
+        controller="agents.optimal_power.mpc:Mpc",
+        summary="batteries, chargers and plants by convex programs of the rest of the day, re-planned with forecasts",
+    ),
     "oracle": ReferenceEntry(
         controller="agents.oracle:Oracle",
         summary="best actions found for every day, knowing it perfectly; an upper reference",

@@ -27,6 +27,7 @@ RULE, ORACLE = "rule", "oracle"
 """The two ends of the scale of scores, 0 and 1."""
 _SOURCES = (
     "agents/*.py",
+    "agents/optimal_power/*.py",
     "experiments/rollout.py",
     "gridenv/core/*.py",
     "gridenv/network/**/*.py",
@@ -38,7 +39,7 @@ _SOURCES = (
     "gridenv/network/cases/*.yaml",
     "gridenv/tasks/**/*.py",
 )
-_PACKAGES = ("jax", "jaxlib", "numpy", "optax")
+_PACKAGES = ("jax", "jaxlib", "numpy", "optax", "clarabel")
 _DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 

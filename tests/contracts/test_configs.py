@@ -65,9 +65,13 @@ def test_every_agent_can_be_loaded(name: str) -> None:
         assert callable(resolve_name(LEARNERS[name].learner))
 
 
-# The oracle of tasks with memory plans whole days: tests/unit/agents/test_optimal_schedule.py.
+# Those that plan whole days are in tests/unit/agents, test_optimal_schedule.py and test_optimal_power.py.
+PLANNERS = ("oracle", "mpc")
+
+
 @pytest.mark.parametrize(
-    ("name", "task"), [("oracle", "VoltVar-IEEE33-v0"), *((n, t) for t in QUICK for n in REFERENCES if n != "oracle")]
+    ("name", "task"),
+    [("oracle", "VoltVar-IEEE33-v0"), *((n, t) for t in QUICK for n in REFERENCES if n not in PLANNERS)],
 )
 def test_every_reference_controller_acts_inside_the_bounds_of_every_task(name: str, task: str) -> None:
     env, params = make(task)

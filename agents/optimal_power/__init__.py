@@ -1,0 +1,2 @@
+"""Convex programs of a whole day on the linearised grid, and model predictive control with them. See
+docs/optimisation.md."""

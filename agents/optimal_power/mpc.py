@@ -1,0 +1,121 @@
+"""Model predictive control: the rest of the day is planned anew every few steps, from the state that was reached."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jax import Array
+from jax import numpy as jnp
+from jaxtyping import Float
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+
+from agents import schedule
+from agents.optimal_power.forecast import Kind, believed, check_starts
+from agents.optimal_power.planner import Plan, Planner, Slopes, in_parts
+from agents.optimal_power.quantities import Quantities
+from agents.rules import UnitRules
+from agents.schedule import Schedule
+from gridenv.tasks.env import EnvParams, EnvState, GridEnv
+
+
+class MpcConfig(BaseModel):
+    """Settings of the predictive controller."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    replan_every: PositiveInt = 1
+    """Steps between two plans."""
+    horizon_steps: PositiveInt = 96
+    """Most steps that are planned; never beyond the end of the episode, where stored energy has its worth."""
+    forecast: Kind = "persistence"
+    """How the future is known; vehicles are known on arrival, with `perfect` before."""
+    forecast_error: float = Field(default=0.1, ge=0.0, le=1.0)
+    """Standard deviation of `noisy` a day ahead, as a share of the value."""
+    history_days: PositiveInt = 7
+    """Past days of `persistence`."""
+    seed: NonNegativeInt = 0
+    """Of the errors."""
+    first_rounds: PositiveInt = 8
+    """Most programs of the first plan of an episode, each on a grid linearised anew."""
+    rounds: PositiveInt = 1
+    """Programs of every later plan."""
+
+
+_DEFAULTS = MpcConfig()
+
+
+@dataclass(frozen=True)
+class Mpc:
+    """Receding-horizon control with the convex programs of `agents.optimal_power`.
+
+    The programs run on the host, step after step beside the simulation. What comes out is the schedule of the actions
+    taken; the episodes are exact simulations, so that carrying it out again is the same run.
+    """
+
+    env: GridEnv
+    config: MpcConfig = _DEFAULTS
+    name: str = "mpc"
+
+    def plan(self, params: EnvParams) -> Schedule:
+        """The actions taken in the episodes that begin at `params.starts`.
+
+        Raises:
+            ConfigError: for a task without units that fit a program, and for episodes that overlap.
+            MissingExtraError: if clarabel is not installed.
+        """
+        check_starts(params, self.config.forecast)
+        planner = Planner(self.env, params)
+        start = schedule.recorded(self.env, UnitRules(self.env), params)
+        actions = in_parts(planner, params, start, lambda own, start: self._run(planner, own, start.shape[0]))
+        return Schedule(actions=actions, name=self.name)
+
+    def _run(self, planner: Planner, params: EnvParams, n_step: int) -> Float[Array, "step episode act"]:
+        return jnp.stack(list(self._steps(planner, params, n_step)))
+
+    def _steps(self, planner: Planner, params: EnvParams, n_step: int) -> Iterator[Float[Array, "episode act"]]:
+        """The action of every step."""
+        state = self.env.reset_at(params.starts, params)[1]
+        guess: Array | None = None
+        slopes: Slopes | None = None
+        for k in range(n_step):
+            if k % self.config.replan_every == 0:
+                seen = self._believed(params, state, n_step - k)
+                if guess is None:
+                    guess = schedule.recorded(self.env, UnitRules(self.env), seen)
+                shifted = None if slopes is None else Slopes(slopes.values, k)
+                plan = self._planned(planner, seen, state, guess, n_step - k, shifted)
+                slopes = planner.slopes(seen, plan.course) if slopes is None else slopes
+                guess = plan.course.actions
+            assert guess is not None
+            state, action = _advance(self.env, params, planner.setting.quantities, state, guess[0])
+            guess = jnp.concatenate([guess[1:], guess[-1:]])
+            yield action
+
+    def _believed(self, params: EnvParams, state: EnvState, n_left: int) -> EnvParams:
+        config = self.config
+        now = np.asarray(state.grid.t)
+        return believed(params, now, n_left, config.forecast, config.forecast_error, config.history_days, config.seed)
+
+    def _planned(
+        self, planner: Planner, seen: EnvParams, state: EnvState, guess: Array, n_left: int, slopes: Slopes | None
+    ) -> Plan:
+        config = self.config
+        n_step = min(n_left, config.horizon_steps)
+        now = np.asarray(state.grid.t).tolist()
+        known = [None] * len(now) if config.forecast == "perfect" else now
+        plan = planner.simulate(seen, state, guess, n_step)
+        rounds = config.first_rounds if slopes is None else config.rounds
+        return planner.improve(seen, state, plan, n_step, rounds, known, slopes)
+
+
+@partial(jax.jit, static_argnames=("env", "quantities"))
+def _advance(
+    env: GridEnv, params: EnvParams, quantities: Quantities, state: EnvState, action: Float[Array, "episode act"]
+) -> tuple[Any, Float[Array, "episode act"]]:
+    """The next state and the action taken: entries that no quantity stands for follow the usual rule."""
+    if any(quantities.is_held):
+        action = jnp.where(jnp.asarray(quantities.is_held), UnitRules(env).act(params, state, action), action)
+    return env.advance(state, action, params).state, action
