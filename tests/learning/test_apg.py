@@ -53,7 +53,7 @@ def test_entries_without_a_gradient_stay_idle(env_params) -> None:
 
 
 def test_a_policy_stuck_at_the_end_of_the_range_comes_back(env_params) -> None:
-    config = APGConfig(**SHORT)
+    config = APGConfig(**SHORT | {"total_steps": 200_000})
     apg = APG(Delivery(gain=2.0), config)
     state = apg.init(0, env_params)
     last = state.layers[-1]
