@@ -32,6 +32,7 @@ class Kind(StrEnum):
     tasks = "tasks"
     agents = "agents"
     experiments = "experiments"
+    sweeps = "sweeps"
 
 
 Overrides = Annotated[
@@ -62,9 +63,9 @@ def _commands(context: typer.Context) -> None:
         typer.echo(context.get_help())
 
 
-@app.command("list", short_help="Networks, tasks, agents and experiments by name.")
+@app.command("list", short_help="Networks, tasks, agents, experiments and sweeps by name.")
 def list_(kind: Annotated[Kind | None, typer.Argument(help="What to list; everything if left out.")] = None) -> None:
-    """Show networks, tasks, agents and experiments by name."""
+    """Show networks, tasks, agents, experiments and sweeps by name."""
     from experiments.listing import entries
 
     for each in Kind if kind is None else [kind]:

@@ -16,7 +16,11 @@ from gridenv.core.errors import ConfigError, MissingExtraError
 BOOTSTRAP_FILE = "ray_bootstrap_config.yaml"
 _BOOTSTRAP = "provider: {type: local}\n"
 _OBJECT_STORE_BYTES = 100 * 1024**2
-_NO_STATISTICS = {"RAY_USAGE_STATS_ENABLED": "0"}
+_NO_STATISTICS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # `ray start` tells its makers once that it shall tell them nothing. Nobody listens here.
+    "RAY_USAGE_STATS_REPORT_URL": "http://127.0.0.1:9/",
+}
 _CONNECT_S = 5.0
 
 
@@ -39,11 +43,9 @@ def quiet_ray(home: Path, **options: Any) -> Iterator[Any]:
         MissingExtraError: if Ray is not installed.
     """
     ray = _ray("quiet_ray")
-    home = home.resolve()
-    silence(home)
     # A process keeps the first token that it uses, so the token must not lie in a home that the next start has not.
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    settings = {"HOME": str(home), **_NO_STATISTICS, CACHE_VARIABLE: str(cache_dir("networks").parent)}
+    settings = {CACHE_VARIABLE: str(cache_dir("networks").parent), **quiet_environment(home)}
     defaults = {"num_cpus": 2, "object_store_memory": _OBJECT_STORE_BYTES, "include_dashboard": False}
     with _environment(settings), _loopback_only():
         try:
@@ -57,18 +59,24 @@ def quiet_ray(home: Path, **options: Any) -> Iterator[Any]:
             ray.shutdown()
 
 
-def silence(home: Path) -> None:
-    """Keep Ray processes that have this home folder from asking metadata services of clouds; made if missing."""
+def quiet_environment(home: Path) -> dict[str, str]:
+    """Environment in which Ray processes say nothing to the network, for `ray start` too.
+
+    Args:
+        home: folder that is their home; made if missing.
+    """
+    home = home.resolve()
     home.mkdir(parents=True, exist_ok=True)
     (home / BOOTSTRAP_FILE).write_text(_BOOTSTRAP, encoding="utf-8")
+    return {"HOME": str(home), **_NO_STATISTICS}
 
 
 @contextmanager
 def ray_cluster(address: str, **options: Any) -> Iterator[Any]:
     """A connection to a Ray cluster that already runs, inside of a `with`.
 
-    Whether the cluster asks metadata services is up to the home folder of its head process: see `silence`. Its token is
-    taken from where Ray looks for it: `RAY_AUTH_TOKEN`, or the file that `ray get-auth-token --generate` makes.
+    Whether the cluster talks to the network is up to how it was started: see `quiet_environment`. Its token is taken
+    from where Ray looks for it: `RAY_AUTH_TOKEN`, or the file that `ray get-auth-token --generate` makes.
 
     Args:
         address: `HOST:PORT` of the head process.

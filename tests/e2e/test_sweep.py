@@ -1,0 +1,172 @@
+"""Sweeps as a user has them: processes that are killed, go on, and run on a cluster of two nodes."""
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from experiments import cli
+from experiments.sweep.folder import Job, SweepFolder, open_sweep
+from gridenv.adapters.ray_local import quiet_environment
+from tests.proxy import recording_proxy
+
+pytest.importorskip("ray.tune", reason="needs the extra gridenv[ray]")
+ROOT = Path(__file__).parents[2]
+SWEEP = ("sweep", "sweep=voltvar_smoke")
+N_UPDATE = 100
+"""Of a training of the smoke experiment, which is looked at every 25 updates and saved every 10."""
+OBJECT_STORE = "83886080"
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[str], dict[str, str]]]:
+    """What was asked for through a proxy, and the environment of all processes."""
+    with recording_proxy() as (urls, proxy):
+        cache = {"GRIDENV_CACHE_DIR": str(tmp_path_factory.mktemp("cache")), "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+        yield urls, {**os.environ, **cache, **proxy}
+
+
+def start(folder: Path, environment: dict[str, str], *arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "gridenv", *arguments],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def gridenv(folder: Path, environment: dict[str, str], *arguments: str) -> str:
+    """What a command printed."""
+    process = start(folder, environment, *arguments)
+    out, err = process.communicate(timeout=900)
+    assert process.returncode == 0, err
+    return out
+
+
+def states(sweep: SweepFolder) -> dict[Job, str]:
+    return {job: sweep.ending(job).status for job in sweep.jobs}
+
+
+def stop_half_way(folder: Path, environment: dict[str, str], number: signal.Signals) -> tuple[SweepFolder, int]:
+    """A sweep whose driver got a signal when half of the trainings were done and another had a checkpoint."""
+    process = start(folder, environment, *SWEEP, "ray.cpus=2")
+    deadline = time.monotonic() + 600
+    while process.poll() is None and time.monotonic() < deadline:
+        found = list(folder.glob("runs/sweeps/*/*/sweep.yaml"))
+        if found:
+            sweep = open_sweep(found[0].parent)
+            of_all = states(sweep)
+            begun = [sweep.run(job) for job, status in of_all.items() if status == "unfinished"]
+            if list(of_all.values()).count("finished") >= 3 and any(r is not None and r.checkpoints() for r in begun):
+                process.send_signal(number)
+                break
+        time.sleep(0.02)
+    _, err = process.communicate(timeout=120)
+    assert found, err
+    return open_sweep(found[0].parent), process.returncode
+
+
+def content(sweep: SweepFolder, job: Job) -> bytes:
+    run = sweep.run(job)
+    return b"" if run is None else run.metrics_path.read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, cli.INTERRUPTED)])
+def test_a_sweep_that_is_cut_half_way_goes_on_and_every_trial_is_trained_once(
+    tmp_path: Path, asked: tuple[list[str], dict[str, str]], number: signal.Signals, code: int
+) -> None:
+    urls, environment = asked
+    sweep, returned = stop_half_way(tmp_path, environment, number)
+    assert returned == code
+    # What Ray's processes still do when their driver is gone is over within seconds.
+    for job in sweep.jobs:
+        if sweep.run(job) is not None:
+            with sweep.training(job, wait_s=60.0):
+                pass
+    before = {job: content(sweep, job) for job in sweep.jobs}
+    done = [job for job, status in states(sweep).items() if status == "finished"]
+    assert 3 <= len(done) < 8
+    saved = {job: run.checkpoints()[-1][0] for job in sweep.jobs if (run := sweep.run(job)) and run.checkpoints()}
+    under_way = [job for job in saved if job not in done]
+    assert under_way
+
+    out = gridenv(tmp_path, environment, "sweep", "--resume", str(sweep.folder))
+    assert out.count("finished") == 8
+    for job in sweep.jobs:
+        run = sweep.run(job)
+        assert run is not None
+        assert [path.name for path in sorted((sweep.folder / job.trial).glob("*-seed0"))] == [run.folder.name]
+        assert [row["update"] for row in run.metrics()] == list(range(1, N_UPDATE + 1))
+        assert run.is_finished
+        lines = before[job].splitlines()[: N_UPDATE if job in done else saved.get(job, 0)]
+        # Times are in the rows, so that a row made again would differ.
+        assert content(sweep, job).splitlines()[: len(lines)] == lines
+    written = json.loads((sweep.folder / "sweep.json").read_text())
+    assert [trial["status"] for trial in written["trials"]] == ["finished"] * 8
+    values = [trial["value"] for trial in written["trials"]]
+    assert values == sorted(values, reverse=True)
+    assert urls == []
+
+
+def free_port() -> int:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return unused.getsockname()[1]
+
+
+@contextmanager
+def ray_node(log: Path, environment: dict[str, str], *arguments: str) -> Iterator[None]:
+    """A node of a cluster, which ends with this context."""
+    resources = ("--num-cpus=1", f"--object-store-memory={OBJECT_STORE}", "--node-ip-address=127.0.0.1")
+    command = [str(Path(sys.executable).parent / "ray"), "start", "--block", *resources, *arguments]
+    with log.open("w") as file:
+        process = subprocess.Popen(command, env=environment, stdout=file, stderr=file, cwd=log.parent)
+        try:
+            deadline = time.monotonic() + 120
+            while "Ray runtime started" not in log.read_text():
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.2)
+            yield
+        finally:
+            # It ends the processes that it started.
+            process.terminate()
+            process.wait(timeout=60)
+
+
+@pytest.mark.slow
+def test_the_same_sweep_runs_on_a_cluster_of_two_nodes(tmp_path: Path, asked: tuple[list[str], dict[str, str]]) -> None:
+    urls, environment = asked
+    address = f"127.0.0.1:{free_port()}"
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    silent = {**environment, **quiet_environment(tmp_path / "home"), **token}
+    # The head can do without clusters, and so never looks for an address that faces a network; a node cannot.
+    head = {**silent, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+    port = address.partition(":")[2]
+    with ExitStack() as nodes:
+        nodes.enter_context(
+            ray_node(tmp_path / "head.log", head, "--head", f"--port={port}", "--include-dashboard=false")
+        )
+        nodes.enter_context(ray_node(tmp_path / "node.log", silent, f"--address={address}"))
+        out = gridenv(tmp_path, {**environment, **token}, *SWEEP, "samples=1", f"ray.address={address}")
+    assert out.count("finished") == 2
+    (file,) = tmp_path.glob("runs/sweeps/voltvar_smoke/*/sweep.json")
+    written = json.loads(file.read_text())
+    assert [trial["status"] for trial in written["trials"]] == ["finished"] * 2
+    # Each node has room for one training, and the two trainings overlapped.
+    begun = [path.stat().st_mtime for path in file.parent.glob("trial-*/*-seed0/versions.json")]
+    ended = [path.stat().st_mtime for path in file.parent.glob("trial-*/seed0.json")]
+    assert max(begun) < min(ended)
+    assert urls == []
