@@ -2,29 +2,25 @@
 
 import json
 import os
-import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from experiments import cli
 from experiments.sweep.folder import Job, SweepFolder, open_sweep
-from gridenv.adapters.ray_local import quiet_environment
 from tests.proxy import recording_proxy
 
 pytest.importorskip("ray.tune", reason="needs the extra gridenv[ray]")
 ROOT = Path(__file__).parents[2]
 SWEEP = ("sweep", "sweep=voltvar_smoke")
+ALONE = ("unshare", "--map-root-user", "--net")
 N_UPDATE = 100
 """Of a training of the smoke experiment, which is looked at every 25 updates and saved every 10."""
-OBJECT_STORE = "83886080"
 
 
 @pytest.fixture(scope="module")
@@ -120,48 +116,30 @@ def test_a_sweep_that_is_cut_half_way_goes_on_and_every_trial_is_trained_once(
     assert urls == []
 
 
-def free_port() -> int:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        return unused.getsockname()[1]
-
-
-@contextmanager
-def ray_node(log: Path, environment: dict[str, str], *arguments: str) -> Iterator[None]:
-    """A node of a cluster, which ends with this context."""
-    resources = ("--num-cpus=1", f"--object-store-memory={OBJECT_STORE}", "--node-ip-address=127.0.0.1")
-    command = [str(Path(sys.executable).parent / "ray"), "start", "--block", *resources, *arguments]
-    with log.open("w") as file:
-        process = subprocess.Popen(command, env=environment, stdout=file, stderr=file, cwd=log.parent)
-        try:
-            deadline = time.monotonic() + 120
-            while "Ray runtime started" not in log.read_text():
-                assert process.poll() is None, log.read_text()
-                assert time.monotonic() < deadline, log.read_text()
-                time.sleep(0.2)
-            yield
-        finally:
-            # It ends the processes that it started.
-            process.terminate()
-            process.wait(timeout=60)
+def can_have_a_network_of_its_own() -> bool:
+    try:
+        return subprocess.run([*ALONE, "true"], capture_output=True).returncode == 0
+    except FileNotFoundError:
+        return False
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not can_have_a_network_of_its_own(), reason="needs network namespaces, which Linux may forbid")
 def test_the_same_sweep_runs_on_a_cluster_of_two_nodes(tmp_path: Path, asked: tuple[list[str], dict[str, str]]) -> None:
-    urls, environment = asked
-    address = f"127.0.0.1:{free_port()}"
-    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    silent = {**environment, **quiet_environment(tmp_path / "home"), **token}
-    # The head can do without clusters, and so never looks for an address that faces a network; a node cannot.
-    head = {**silent, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-    port = address.partition(":")[2]
-    with ExitStack() as nodes:
-        nodes.enter_context(
-            ray_node(tmp_path / "head.log", head, "--head", f"--port={port}", "--include-dashboard=false")
-        )
-        nodes.enter_context(ray_node(tmp_path / "node.log", silent, f"--address={address}"))
-        out = gridenv(tmp_path, {**environment, **token}, *SWEEP, "samples=1", f"ray.address={address}")
-    assert out.count("finished") == 2
+    _, environment = asked
+    command = [sys.executable, "-m", "gridenv", *SWEEP, "samples=1"]
+    # The proxy is not there.
+    without = {name: value for name, value in environment.items() if not name.endswith("_proxy")}
+    done = subprocess.run(
+        [*ALONE, sys.executable, str(ROOT / "tests" / "e2e" / "two_nodes.py"), str(tmp_path), *command],
+        cwd=tmp_path,
+        env=without,
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("finished") == 2
     (file,) = tmp_path.glob("runs/sweeps/voltvar_smoke/*/sweep.json")
     written = json.loads(file.read_text())
     assert [trial["status"] for trial in written["trials"]] == ["finished"] * 2
@@ -169,4 +147,3 @@ def test_the_same_sweep_runs_on_a_cluster_of_two_nodes(tmp_path: Path, asked: tu
     begun = [path.stat().st_mtime for path in file.parent.glob("trial-*/*-seed0/versions.json")]
     ended = [path.stat().st_mtime for path in file.parent.glob("trial-*/seed0.json")]
     assert max(begun) < min(ended)
-    assert urls == []
