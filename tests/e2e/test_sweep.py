@@ -147,3 +147,21 @@ def test_the_same_sweep_runs_on_a_cluster_of_two_nodes(tmp_path: Path, asked: tu
     begun = [path.stat().st_mtime for path in file.parent.glob("trial-*/*-seed0/versions.json")]
     ended = [path.stat().st_mtime for path in file.parent.glob("trial-*/seed0.json")]
     assert max(begun) < min(ended)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sweep=voltvar_smok"], "unknown sweep 'voltvar_smok'; did you mean 'voltvar_smoke'?"),
+        (["samples=2", "--resume", "x"], "sweep: --resume takes the settings of the sweep; drop samples=2"),
+        (["--resume", "x"], "sweep 'x': no such folder; `ls -d runs/sweeps/*/*` shows the sweeps"),
+    ],
+)
+def test_what_is_wrong_with_the_command_is_one_line(
+    arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["gridenv", "sweep", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == f"error: {message}\n"
