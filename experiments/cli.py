@@ -1,6 +1,5 @@
 """The command line. Nothing heavy is imported before a command needs it."""
 
-import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Annotated
 import typer
 
 from experiments.bench.cli import app as bench
-from experiments.stopping import TrainingStoppedError
+from experiments.stopping import StoppedError
 from gridenv.core.errors import ConfigError, GridEnvError
 
 app = typer.Typer(
@@ -34,6 +33,7 @@ class Kind(StrEnum):
     tasks = "tasks"
     agents = "agents"
     experiments = "experiments"
+    sweeps = "sweeps"
 
 
 Overrides = Annotated[
@@ -64,9 +64,9 @@ def _commands(context: typer.Context) -> None:
         typer.echo(context.get_help())
 
 
-@app.command("list", short_help="Networks, tasks, agents and experiments by name.")
+@app.command("list", short_help="Networks, tasks, agents, experiments and sweeps by name.")
 def list_(kind: Annotated[Kind | None, typer.Argument(help="What to list; everything if left out.")] = None) -> None:
-    """Show networks, tasks, agents and experiments by name."""
+    """Show networks, tasks, agents, experiments and sweeps by name."""
     from experiments.listing import entries
 
     for each in Kind if kind is None else [kind]:
@@ -100,6 +100,40 @@ def train(
     folders = " ".join(str(run) for run in done)
     typer.echo(f"trained: {folders}")
     typer.echo(f"next: gridenv report {folders}", err=True)
+
+
+@app.command(short_help="Train an experiment with many different settings, on Ray.")
+def sweep(
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="KEY=VALUE...",
+            help="sweep=NAME or a YAML file; seeds=[0,1]; samples=N; metric=NAME; ray.address=HOST:PORT; "
+            "settings.agent.KEY=VALUE and others. A sweep's sweep.yaml shows all keys.",
+            show_default=False,
+        ),
+    ] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with a sweep; its folder.")] = None,
+    runs: RunsFolder = Path("runs"),
+) -> None:
+    """Train an experiment with many different settings and show which are best.
+
+    Example: gridenv sweep sweep=voltvar_ppo samples=4 seeds=[0,1]
+
+    After Ctrl-C or a crash --resume goes on: what is finished is kept, what is not goes on from its newest checkpoint.
+    """
+    from experiments import console
+    from experiments.sweep import driver, results
+    from experiments.sweep.config import compose_sweep
+    from experiments.sweep.folder import RESULTS_FILE, open_sweep
+    from gridenv.core.config import display_path
+
+    if resume and overrides:
+        raise ConfigError(f"sweep: --resume takes the settings of the sweep; drop {' '.join(overrides)}")
+    chosen = open_sweep(resume) if resume else driver.begin(compose_sweep(overrides or []), runs)
+    console.say(f"sweep: {chosen}")
+    console.OUTPUT.print(results.table(chosen, driver.drive(chosen)))
+    console.say(f"written: {display_path(chosen.folder / RESULTS_FILE)}")
 
 
 @app.command(short_help="Score finished runs, or tasks, with reference controllers.")
@@ -319,15 +353,9 @@ def _report(runs: list[Path], split: str | None) -> None:
 
 
 def _prepare_jax() -> None:
-    """Keep compiled programs on disk, unless the user has chosen where."""
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
-        return
-    import jax
+    from experiments.compiled import keep_programs
 
-    from gridenv.core.cache import cache_dir
-
-    jax.config.update("jax_compilation_cache_dir", str(cache_dir("jax")))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    keep_programs()
 
 
 def main() -> None:
@@ -338,6 +366,6 @@ def main() -> None:
         for line in str(error).splitlines():
             sys.stderr.write(f"error: {line}\n")
         sys.exit(2)
-    except TrainingStoppedError as stopped:
+    except StoppedError as stopped:
         sys.stderr.write(f"{stopped}\n")
         sys.exit(INTERRUPTED)

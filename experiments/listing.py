@@ -4,12 +4,13 @@ from collections.abc import Iterator
 
 from agents.registry import AGENTS
 from experiments.config import EXPERIMENTS
+from experiments.sweep.config import SWEEPS
 from gridenv.core.config import SUFFIX, names_in
 from gridenv.tasks.registry import TASKS
 
 
 def entries(kind: str) -> Iterator[tuple[str, str]]:
-    """Names and one-line summaries of `networks`, `tasks`, `agents` or `experiments`."""
+    """Names and one-line summaries of `networks`, `tasks`, `agents`, `experiments` or `sweeps`."""
     if kind == "networks":
         from gridenv.network.catalog import list_networks
 
@@ -19,6 +20,7 @@ def entries(kind: str) -> Iterator[tuple[str, str]]:
     elif kind == "agents":
         yield from ((name, entry.summary) for name, entry in AGENTS.items())
     else:
-        for name in names_in(EXPERIMENTS):
-            first = (EXPERIMENTS / f"{name}{SUFFIX}").read_text(encoding="utf-8").partition("\n")[0]
+        folder = EXPERIMENTS if kind == "experiments" else SWEEPS
+        for name in names_in(folder):
+            first = (folder / f"{name}{SUFFIX}").read_text(encoding="utf-8").partition("\n")[0]
             yield name, first.removeprefix("#").strip() if first.startswith("#") else ""

@@ -2,11 +2,16 @@
 
 import contextlib
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 
-class TrainingStoppedError(Exception):
+class StoppedError(Exception):
+    """Work was stopped where it can go on; the text says how."""
+
+
+class TrainingStoppedError(StoppedError):
     """Training was asked to stop and has saved where it is; the text says how to go on."""
 
     def __init__(self, runs: Sequence[str], seeds_not_begun: Sequence[int] = ()) -> None:
@@ -18,8 +23,14 @@ class TrainingStoppedError(Exception):
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[list[int]]:
-    """A list that fills on Ctrl-C or SIGTERM; a second request stops at once, as without it."""
+    """A list that fills on Ctrl-C or SIGTERM; a second request stops at once, as without it.
+
+    Outside of the main thread it stays empty: signals come to the main thread only.
+    """
     requests: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield requests
+        return
     signals = (signal.SIGINT, signal.SIGTERM)
     before = {s: signal.getsignal(s) for s in signals}
 

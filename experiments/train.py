@@ -7,7 +7,7 @@ changes its numbers.
 import contextlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,13 @@ from gridenv.tasks import registry as task_registry
 from gridenv.tasks.env import EnvParams, GridEnv
 
 State = Any
+Watcher = Callable[[Run, Row], None]
 SPLIT_KEY = "split"
 """Setting of every task that names the days its episodes are drawn from."""
+SCORE = "score"
+_MEANS = ("return_eur", "economic_eur", "loss_kwh", "v_band_share")
+"""Results of episodes whose means are fields of a row."""
+_COST = "cost_"
 
 
 @dataclass
@@ -86,12 +91,13 @@ class Trainer:
         latest = {k: v for row in rows for k, v in row.items()}
         return Progress(run, state, update, rows[-1]["time_s"] if rows else 0.0, latest, rows)
 
-    def train(self, group: Sequence[Progress], until: int | None = None) -> None:
+    def train(self, group: Sequence[Progress], until: int | None = None, watch: Watcher | None = None) -> None:
         """Train one run, or several side by side that have done the same number of updates.
 
         Args:
             group: the runs.
             until: update to stop after; the end of the training if left out.
+            watch: is shown every new row of metrics.
 
         Raises:
             RunError: if training diverges, or W&B is to be online and refuses.
@@ -104,8 +110,10 @@ class Trainer:
             bar.show(group[0].update, group[0].latest)
             while group[0].update < end:
                 rows = self._one_update(group)
-                for tracker, row in zip(trackers, rows, strict=True):
+                for progress, tracker, row in zip(group, trackers, rows, strict=True):
                     tracker.write(row)
+                    if watch is not None:
+                        watch(progress.run, row)
                 bar.show(group[0].update, group[0].latest)
                 last = group[0].update == end
                 if stop or last or group[0].update % every == 0:
@@ -160,14 +168,13 @@ class Trainer:
         env, params = self._validation
         split = self.config.run.evaluation.training_split
         results = run_episodes(env, params, self.learner.policy(state))
-        means = {"return_eur": results.return_eur, "economic_eur": results.economic_eur, "loss_kwh": results.loss_kwh}
-        costs = {f"cost_{name}": results.cost_of(env.cost_names, name) for name in env.cost_names}
-        share = {"v_band_share": results.v_band_share}
-        row = {f"{split}/{name}": float(np.mean(values)) for name, values in (means | costs | share).items()}
+        means = {name: getattr(results, name) for name in _MEANS}
+        costs = {f"{_COST}{name}": results.cost_of(env.cost_names, name) for name in env.cost_names}
+        row = {f"{split}/{name}": float(np.mean(values)) for name, values in (means | costs).items()}
         if RULE in self._ends and ORACLE in self._ends:
             low, high = (float(self._ends[name].return_eur.mean()) for name in (RULE, ORACLE))
             if low != high:
-                row[f"{split}/score"] = score(row[f"{split}/return_eur"], low, high)
+                row[f"{split}/{SCORE}"] = score(row[f"{split}/return_eur"], low, high)
         return row
 
     def _save(self, progress: Progress) -> None:
@@ -184,6 +191,19 @@ class Trainer:
             console.say(f"no bundle: {error}")
         except MissingExtraError as error:
             console.say(f"no bundle: {error}; then run `gridenv export {progress.run}`")
+
+
+def evaluation_fields(config: ExperimentConfig, cost_names: Sequence[str]) -> list[str]:
+    """Fields that an evaluation adds to a row of metrics.
+
+    Args:
+        config: experiment.
+        cost_names: costs of its task.
+    """
+    evaluation = config.run.evaluation
+    scored = [SCORE] if {RULE, ORACLE} <= set(evaluation.against) else []
+    names = [*scored, *_MEANS, *(f"{_COST}{name}" for name in cost_names)]
+    return [f"{evaluation.training_split}/{name}" for name in names]
 
 
 def build_split(config: ExperimentConfig, split: str) -> tuple[GridEnv, EnvParams]:

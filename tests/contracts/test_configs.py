@@ -10,6 +10,8 @@ from pydantic import BaseModel
 from agents.registry import AGENTS, LEARNERS, REFERENCES, make_reference
 from agents.registry import config_class as agent_config_class
 from experiments.config import CONFIG_FOLDER, EXPERIMENTS, compose
+from experiments.sweep.config import SWEEPS, compose_sweep
+from experiments.sweep.plan import make_trials
 from gridenv.core.config import names_in, read_config
 from gridenv.exogenous.splits import SPLIT_NAMES
 from gridenv.tasks.registry import NAMESPACE, TASKS, make
@@ -25,6 +27,14 @@ def strict(model: type[BaseModel]) -> bool:
 def test_every_experiment_is_valid_and_starts_with_a_line_of_explanation(name: str) -> None:
     assert compose([f"experiment={name}"]).name == name
     assert (EXPERIMENTS / f"{name}.yaml").read_text(encoding="utf-8").startswith("# ")
+
+
+@pytest.mark.parametrize("name", names_in(SWEEPS))
+def test_every_sweep_is_valid_and_starts_with_a_line_of_explanation(name: str) -> None:
+    assert compose_sweep([f"sweep={name}"]).name == name
+    assert (SWEEPS / f"{name}.yaml").read_text(encoding="utf-8").startswith("# ")
+    pytest.importorskip("ray.tune", reason="extra ray: values are drawn by Ray Tune")
+    assert make_trials(compose_sweep([f"sweep={name}"]))
 
 
 @pytest.mark.parametrize("group", ["task", "agent"])

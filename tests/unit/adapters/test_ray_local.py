@@ -1,15 +1,15 @@
 import os
+import socket
 import sys
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
-from gridenv.adapters.ray_local import BOOTSTRAP_FILE, quiet_ray
+from gridenv.adapters.ray_local import BOOTSTRAP_FILE, quiet_ray, ray_cluster
 from gridenv.core.cache import CACHE_VARIABLE, cache_dir
 from gridenv.core.errors import ConfigError, MissingExtraError
+from tests.proxy import recording_proxy
 
 REACHED = "Usage reporting is disabled."
 """What Ray's head process logs when it has found out, or asked, where it runs."""
@@ -27,26 +27,10 @@ ray = pytest.importorskip("ray", reason="needs the extra gridenv[ray]")
 @pytest.fixture
 def asked(monkeypatch):
     """Addresses that were asked for through the proxy that all processes are told to use."""
-    urls = []
-
-    class Proxy(BaseHTTPRequestHandler):
-        def do_GET(self):
-            urls.append(self.path)
-            self.send_error(404)
-
-        do_CONNECT = do_PUT = do_GET  # noqa: N815
-
-        def log_message(self, *args):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
-    Thread(target=server.serve_forever, daemon=True).start()
-    for name in ("http_proxy", "https_proxy"):
-        monkeypatch.setenv(name, f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
-    yield urls
-    server.shutdown()
-    server.server_close()
+    with recording_proxy() as (urls, environment):
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        yield urls
 
 
 def head_log(session_dir):
@@ -89,4 +73,13 @@ def test_quiet_ray_starts_again_in_another_home_and_ends_after_an_error(tmp_path
         assert ray.cluster_resources()["CPU"] == 1
         assert ray.get(worker_environment.remote())["HOME"] == str(tmp_path)
         raise ValueError("a reason")
+    assert not ray.is_initialized()
+
+
+def test_a_cluster_that_is_not_there_is_one_line():
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+    with pytest.raises(ConfigError, match=rf"ray.address = '{address}': nothing answers there .*; start the cluster"):
+        ray_cluster(address).__enter__()
     assert not ray.is_initialized()

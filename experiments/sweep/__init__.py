@@ -1,0 +1,1 @@
+"""Many trainings of one experiment with different settings, on Ray."""
