@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from agents.registry import AGENTS, LEARNERS, REFERENCES, make_reference
 from agents.registry import config_class as agent_config_class
+from experiments.comparison_config import COMPARISONS, read_comparison
 from experiments.config import CONFIG_FOLDER, EXPERIMENTS, compose
 from experiments.sweep.config import SWEEPS, compose_sweep
 from experiments.sweep.plan import make_trials
@@ -35,6 +36,12 @@ def test_every_sweep_is_valid_and_starts_with_a_line_of_explanation(name: str) -
     assert (SWEEPS / f"{name}.yaml").read_text(encoding="utf-8").startswith("# ")
     pytest.importorskip("ray.tune", reason="extra ray: values are drawn by Ray Tune")
     assert make_trials(compose_sweep([f"sweep={name}"]))
+
+
+@pytest.mark.parametrize("name", names_in(COMPARISONS))
+def test_every_comparison_is_valid_and_starts_with_a_line_of_explanation(name: str) -> None:
+    assert read_comparison([f"comparison={name}"])[0] == name
+    assert (COMPARISONS / f"{name}.yaml").read_text(encoding="utf-8").startswith("# ")
 
 
 @pytest.mark.parametrize("group", ["task", "agent"])
