@@ -14,7 +14,7 @@ from gridenv.tasks.env import EnvParams, GridEnv
 from gridenv.tasks.registry import NAMESPACE, TASKS
 
 TASK_IDS = tuple(TASKS)
-QUICK = ("VoltVar-IEEE33-v0", "VoltVar-IEEE13-v0", "Storage-IEEE33-v0", "DistrictEMS-CigreMV-v0", "SmartHome-LV-v0")
+QUICK = ("VoltVar-IEEE13-v0", "Storage-IEEE33-v0", "SmartHome-LV-v0")
 """Tasks that have every kind of unit and of network between them; `make test-all` walks over the others too."""
 EVERY_TASK = [t if t in QUICK else pytest.param(t, marks=pytest.mark.slow) for t in TASK_IDS]
 SHORT = 8

@@ -14,10 +14,18 @@ VOLTAGE_TOLERANCE_PU = {"float64": 1e-8, "float32": 5e-6}
 LOADING_TOLERANCE = {"float64": 1e-4, "float32": 1e-3}
 LOSS_TOLERANCE = {"float64": 1e-7, "float32": 2e-4}
 KW_PER_MW = 1000.0
+SINGLE_PRECISION = ("case33bw", "cigre_mv", "sb_1-LV-rural1--2-sw")
+"""Networks whose single precision `make test` checks; `make test-all` checks that of all."""
+CASES_AND_TYPES = [
+    (name, dtype)
+    if dtype == "float64" or name in SINGLE_PRECISION
+    else pytest.param(name, dtype, marks=pytest.mark.slow)
+    for name in golden_data.CASES
+    for dtype in ("float64", "float32")
+]
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("name", golden_data.CASES)
+@pytest.mark.parametrize(("name", "dtype"), CASES_AND_TYPES)
 def test_power_flow_agrees_with_pandapower(name: str, dtype: str) -> None:
     spec, golden = golden_data.load_case(name)
     v = golden["vm_pu"] * np.exp(1j * np.deg2rad(golden["va_deg"]))

@@ -116,7 +116,7 @@ def test_taps_settle_where_nothing_is_loaded() -> None:
     np.testing.assert_allclose(np.abs(unloaded.v_pu[:, 2]), [0.9, 1.0, 1.1], rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("mode", [jax.jacfwd, jax.jacrev])
+@pytest.mark.parametrize("mode", [pytest.param(jax.jacfwd, marks=pytest.mark.slow), jax.jacrev])
 def test_derivatives_hold_where_only_newton_finds_the_solution(mode: Any) -> None:
     curve = ((0.92, 0.44), (0.98, 0.0), (1.02, 0.0), (1.08, -0.44))
     steep = VoltageCurves(injection="load.17", s_rated_kva=20000.0, volt_var=curve)

@@ -54,7 +54,13 @@ def assert_same(a: Solution, b: Solution, tolerance: float) -> None:
         np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance * (1.0 + np.abs(theirs).max(initial=0)))
 
 
-@pytest.mark.parametrize("features", [(), ("taps", "capacitors", "line_r_scale", "line_x_scale")], ids=["fixed", "all"])
+@pytest.mark.parametrize(
+    "features",
+    [
+        pytest.param((), marks=pytest.mark.slow, id="fixed"),
+        pytest.param(("taps", "capacitors", "line_r_scale", "line_x_scale"), id="all"),
+    ],
+)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_blocks_give_what_one_matrix_gives(
     name: str, features: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
