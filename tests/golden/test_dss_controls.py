@@ -36,7 +36,7 @@ def _free(name: str, dtype: str):
     return power_flow, solution, error, off
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("dtype", [pytest.param("float64", marks=pytest.mark.slow), "float32"])
 @pytest.mark.parametrize("name", REGULATED)
 def test_regulators_come_to_rest_within_a_step_of_opendss(name: str, dtype: str) -> None:
     power_flow, solution, error, off = _free(name, dtype)

@@ -97,7 +97,7 @@ def assert_agrees(solution: Solution, v: np.ndarray) -> None:
     assert np.all(np.asarray(solution.residual_pu) < 1e-5)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("dtype", ["float64", pytest.param("float32", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("opened", "loss_kw", "v_min_pu"),
     [

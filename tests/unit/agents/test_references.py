@@ -57,7 +57,7 @@ def test_droop_is_in_equilibrium_with_the_power_flow_of_pandapower(task) -> None
     assert np.abs(q_kvar).max() > 100.0
 
 
-@pytest.mark.parametrize("split", SPLIT_NAMES)
+@pytest.mark.parametrize("split", [pytest.param("train", marks=pytest.mark.slow), "validation", "test"])
 def test_droop_settles_in_every_step_of_every_split(split: str) -> None:
     env, params = make("VoltVar-IEEE33-v0", split=split)
     _, state = env.reset_at((params.starts[:, None] + jnp.arange(96)).reshape(-1), params)

@@ -28,8 +28,15 @@ def assert_same(one: Solution, other: Solution) -> None:
     np.testing.assert_allclose(one.unserved_kw, other.unserved_kw, rtol=1e-6)
 
 
-@pytest.mark.parametrize("n_cpu", [2, 3, 7])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("dtype", "n_cpu"),
+    [
+        ("float32", 2),
+        ("float64", 3),
+        ("float32", 7),
+        *(pytest.param(*pair, marks=pytest.mark.slow) for pair in (("float64", 2), ("float32", 3), ("float64", 7))),
+    ],
+)
 def test_batch_shared_out_over_processors_is_the_same(dtype: str, n_cpu: int, monkeypatch: pytest.MonkeyPatch) -> None:
     power_flow = PowerFlow("ieee33", dtype, "sparse")
     p_kw, q_kvar, switches = asked(power_flow)

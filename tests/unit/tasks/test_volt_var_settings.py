@@ -64,7 +64,7 @@ def test_forecast_that_would_read_beyond_the_gap_day_is_refused() -> None:
     )
 
 
-@pytest.mark.parametrize("steps_per_episode", [STEPS_PER_DAY, 2 * STEPS_PER_DAY])
+@pytest.mark.parametrize("steps_per_episode", [pytest.param(STEPS_PER_DAY, marks=pytest.mark.slow), 2 * STEPS_PER_DAY])
 @pytest.mark.parametrize("split", SPLIT_NAMES)
 def test_no_observation_of_an_episode_reads_a_row_of_another_split(split: str, steps_per_episode: int) -> None:
     """With the rows of all other splits poisoned, every observation is still a number, the last one included."""
