@@ -3,8 +3,7 @@
     minimise 1/2 z' D z + c' z   subject to   rows of equality, of inequality, and cones |(p, q)| <= s
 
 Blocks are arrays of variable numbers, so that the rows of a family of devices over all steps are added at once. The
-sparse matrices are built directly: a modelling language takes longer for that than the solver for the solution
-(docs/optimisation.md has the numbers).
+sparse matrices are built directly, as the rows differ from day to day (docs/optimisation.md has the numbers).
 """
 
 from typing import Any

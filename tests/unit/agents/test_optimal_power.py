@@ -18,7 +18,7 @@ from agents.optimal_power.forecast import believed, check_starts
 from agents.optimal_power.mpc import Mpc, MpcConfig
 from agents.optimal_power.planner import OptimalPower, Planner
 from agents.optimal_power.program import Program
-from agents.optimal_power.quantities import actions_of
+from agents.optimal_power.quantities import actions_of, quantities_of
 from agents.oracle import Oracle
 from agents.rules import DoNothing, UnitRules
 from gridenv.core.errors import ConfigError, MissingExtraError
@@ -253,3 +253,10 @@ def test_predictive_control_knows_vehicles_only_on_arrival(mixed):
     known = visits_of(group.params, planner.setting.units[1], day, 1, int(day.t[0]))
     assert known.is_here.sum() < every.is_here.sum()
     np.testing.assert_array_equal(known.is_here[0], every.is_here[0])
+
+
+def test_the_oracle_says_when_it_searches_without_programs(storage, monkeypatch):
+    env, params = storage
+    monkeypatch.setattr("agents.oracle.find_spec", lambda name: None)
+    with pytest.warns(UserWarning, match=r"package 'clarabel' is not installed, so Storage-IEEE33-v0 is searched"):
+        assert Oracle(env)._programmed(params, quantities_of(env, params)) is None
