@@ -8,9 +8,9 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import jax
 import numpy as np
-from jax import Array
+from jax import Array, lax
 from jax import numpy as jnp
-from pydantic import BaseModel
+from jaxtyping import Bool, Float
 
 from agents import checkpoint
 from agents.controller import Controller
@@ -60,7 +60,7 @@ class SeedsTogether(Protocol):
 class JaxLearner(ABC, Generic[State]):
     """A learner whose state is a pytree and whose update is one compiled program."""
 
-    def __init__(self, env: GridEnv, config: BaseModel) -> None:
+    def __init__(self, env: GridEnv) -> None:
         self.env = env
 
     @abstractmethod
@@ -68,8 +68,13 @@ class JaxLearner(ABC, Generic[State]):
         """State before training; jittable in the seed."""
 
     @abstractmethod
+    def next(self, state: State, env_params: EnvParams) -> tuple[State, dict[str, Array]]:
+        """State after one update, and what it measured; jittable."""
+
+    @partial(jax.jit, static_argnames=("self", "updates"), donate_argnames="state")
     def advance(self, state: State, env_params: EnvParams, updates: int) -> tuple[State, dict[str, Array]]:
         """Train for a number of updates in one compiled call; metrics have a leading axis of `updates`."""
+        return lax.scan(lambda s, _: self.next(s, env_params), state, length=updates)
 
     @abstractmethod
     def policy(self, state: State) -> Controller:
@@ -113,6 +118,21 @@ class JaxLearner(ABC, Generic[State]):
             RunError: if the file is missing, damaged or does not belong to `identity`.
         """
         return self.place(checkpoint.load(path, jax.eval_shape(lambda: self.init(seed, params)), identity))
+
+
+def earned(
+    cost_names: Sequence[str],
+    reward_eur: Float[Array, "*steps"],
+    economic_eur: Float[Array, "*steps"],
+    cost: Float[Array, "*steps cost"],
+    counts: Bool[Array, "*steps"] | None = None,
+) -> dict[str, Array]:
+    """Metrics that every learner has: means over the steps of an update, or over those that `counts` names."""
+    return {
+        "train/reward_eur": jnp.mean(reward_eur, where=counts),
+        "train/economic_eur": jnp.mean(economic_eur, where=counts),
+        **{f"train/cost_{name}": jnp.mean(cost[..., i], where=counts) for i, name in enumerate(cost_names)},
+    }
 
 
 def _strong(leaf: Any) -> Any:

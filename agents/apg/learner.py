@@ -20,10 +20,11 @@ from jax import numpy as jnp
 from jaxtyping import Bool, Float, Int
 
 from agents.apg.config import APGConfig
-from agents.learner import JaxLearner
+from agents.learner import JaxLearner, earned
 from agents.learner import Metrics as HostMetrics
 from agents.networks import Layer, NetworkPolicy, init_mlp, mlp
 from gridenv.core.errors import ConfigError
+from gridenv.core.pytree import rows_where
 from gridenv.core.random import stream
 from gridenv.tasks.env import EnvParams, EnvState, GridEnv
 
@@ -74,7 +75,7 @@ class APG(JaxLearner[LearnerState]):
     """A learner for one environment; holds settings only, all that changes is in `LearnerState`."""
 
     def __init__(self, env: GridEnv, config: APGConfig) -> None:
-        super().__init__(env, config)
+        super().__init__(env)
         self.config = config
         self.optimiser = _optimiser(config)
 
@@ -101,15 +102,6 @@ class APG(JaxLearner[LearnerState]):
             key=stream(key, "training"),
             updates=jnp.int32(0),
         )
-
-    @partial(jax.jit, static_argnames=("self", "updates"), donate_argnames="state")
-    def advance(self, state: LearnerState, env_params: EnvParams, updates: int) -> tuple[LearnerState, Metrics]:
-        """Train for a number of updates in one compiled call.
-
-        Returns:
-            The new state and metrics with a leading axis of `updates`.
-        """
-        return lax.scan(lambda s, _: self._update(s, env_params), state, length=updates)
 
     def policy(self, state: LearnerState) -> NetworkPolicy:
         """The learned network, held inside the action bounds by a tanh."""
@@ -153,14 +145,16 @@ class APG(JaxLearner[LearnerState]):
                 "can be learned from it; choose another agent, such as agent=ppo"
             )
 
-    def _update(self, state: LearnerState, env_params: EnvParams) -> tuple[LearnerState, Metrics]:
+    def next(self, state: LearnerState, env_params: EnvParams) -> tuple[LearnerState, Metrics]:
+        """State after one update, and what it measured."""
         key = jax.random.fold_in(state.key, state.updates)
         gradients, (window, rollout) = jax.grad(self._loss, has_aux=True)(state.layers, state, env_params)
         updates, optimiser = self.optimiser.update(gradients, state.optimiser, state.layers)
         layers: tuple[Layer, ...] = optax.apply_updates(state.layers, updates)
         observation, env_state = self._begin_again(window, env_params, stream(key, "reset"))
         new = LearnerState(layers, optimiser, env_state, observation, state.key, state.updates + 1)
-        return new, _metrics(self.env.cost_names, rollout) | {_GRADIENT: optax.tree.norm(gradients)}
+        metrics = earned(self.env.cost_names, rollout.reward, rollout.economic_eur, rollout.cost, rollout.alive)
+        return new, metrics | {_GRADIENT: optax.tree.norm(gradients)}
 
     def _loss(
         self, layers: tuple[Layer, ...], state: LearnerState, env_params: EnvParams
@@ -188,24 +182,10 @@ class APG(JaxLearner[LearnerState]):
 
         def fresh() -> tuple[Array, EnvState]:
             new = self.env.reset_batch(key, env_params, self.config.num_envs)
-            return jax.tree.map(lambda n, old: _where(window.alive, old, n), new, (window.observation, window.env))
+            renewed: tuple[Array, EnvState] = rows_where(window.alive, (window.observation, window.env), new)
+            return renewed
 
         return lax.cond(jnp.all(window.alive), lambda: (window.observation, window.env), fresh)
-
-
-def _where(mask: Bool[Array, " env"], yes: Array, no: Array) -> Array:
-    return jnp.where(mask.reshape(mask.shape + (1,) * (yes.ndim - 1)), yes, no)
-
-
-def _metrics(cost_names: tuple[str, ...], rollout: Rollout) -> Metrics:
-    def mean(values: Float[Array, "time env"]) -> Float[Array, ""]:
-        return jnp.sum(jnp.where(rollout.alive, values, 0.0)) / jnp.sum(rollout.alive)
-
-    return {
-        "train/reward_eur": mean(rollout.reward),
-        "train/economic_eur": mean(rollout.economic_eur),
-        **{f"train/cost_{name}": mean(rollout.cost[..., i]) for i, name in enumerate(cost_names)},
-    }
 
 
 def _optimiser(config: APGConfig) -> optax.GradientTransformation:

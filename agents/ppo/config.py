@@ -2,22 +2,20 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from agents.config import RolloutConfig
 
 _MIN_SAMPLES = 2
 """Fewest samples of a minibatch; advantages are divided by their spread in it."""
 
 
-class ProximalConfig(BaseModel):
+class ProximalConfig(RolloutConfig):
     """What all implementations of proximal policy optimisation share; defaults are those of the volt-var experiment."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
     total_steps: PositiveInt = 2_000_000
-    """Environment steps of the whole training, rounded up to full updates."""
     num_envs: PositiveInt = 128
     rollout_steps: PositiveInt = 96
-    """Steps of each environment between two updates."""
     epochs: PositiveInt = 4
     minibatches: PositiveInt = 16
     """Parts that the steps of an update are divided into, all of one size."""
@@ -32,8 +30,6 @@ class ProximalConfig(BaseModel):
     max_grad_norm: PositiveFloat = 0.5
     hidden: tuple[PositiveInt, ...] = (64, 64)
     initial_log_std: float = -1.0
-    reward_scale: PositiveFloat = 1.0
-    """Rewards are multiplied by this for learning only, so that returns are of the order of one."""
 
     @model_validator(mode="after")
     def _minibatches_divide_the_steps_of_an_update(self) -> "ProximalConfig":
@@ -47,16 +43,6 @@ class ProximalConfig(BaseModel):
                 f"samples each, such as {' or '.join(map(str, near)) or 'none here'}; change one of the three"
             )
         return self
-
-    @property
-    def steps_per_update(self) -> int:
-        """Environment steps that one update consumes."""
-        return self.num_envs * self.rollout_steps
-
-    @property
-    def total_updates(self) -> int:
-        """Number of updates in the whole training."""
-        return -(-self.total_steps // self.steps_per_update)
 
 
 class PPOConfig(ProximalConfig):

@@ -15,12 +15,13 @@ from jax import numpy as jnp
 from jaxtyping import Float, Int
 
 from agents.controller import Controller
-from agents.learner import JaxLearner
+from agents.learner import JaxLearner, earned
 from agents.ppo.config import PPOConfig
 from agents.ppo.heads import levels_of
 from agents.ppo.model import JointModel, Model
-from agents.ppo.rollout import Batch, Rollout, along, gae, policy_loss
+from agents.ppo.rollout import Batch, Rollout, gae, policy_loss
 from agents.sharding import EnvSharding
+from gridenv.core.pytree import along
 from gridenv.core.random import stream
 from gridenv.tasks.env import EnvParams, EnvState, GridEnv
 
@@ -48,7 +49,7 @@ class ProximalLearner(JaxLearner[LearnerState]):
     """Key of the agent in tables."""
 
     def __init__(self, env: GridEnv, config: PPOConfig, model: Model) -> None:
-        super().__init__(env, config)
+        super().__init__(env)
         self.config = config
         self.model = model
         self.optimiser = _optimiser(config)
@@ -103,27 +104,20 @@ class ProximalLearner(JaxLearner[LearnerState]):
             prices=whole(state.prices),
         )
 
-    @partial(jax.jit, static_argnames=("self", "updates"), donate_argnames="state")
-    def advance(self, state: LearnerState, env_params: EnvParams, updates: int) -> tuple[LearnerState, Metrics]:
-        """Train for a number of updates in one compiled call.
-
-        Returns:
-            The new state and metrics with a leading axis of `updates`.
-        """
-        return lax.scan(lambda s, _: self._update(s, env_params), state, length=updates)
-
     def policy(self, state: LearnerState) -> Controller:
         """The learned policy without exploration."""
         return self.model.policy(state.params, self.name)
 
-    def _update(self, state: LearnerState, env_params: EnvParams) -> tuple[LearnerState, Metrics]:
+    def next(self, state: LearnerState, env_params: EnvParams) -> tuple[LearnerState, Metrics]:
+        """State after one update, and what it measured."""
         key = jax.random.fold_in(state.key, state.updates)
         env_state, observation, rollout = self._collect(state, env_params, stream(key, "rollout"))
         batch, fit = self._prepare(state, rollout, observation)
         (params, optimiser), losses = self._optimise(state.params, state.optimiser, batch, stream(key, "minibatches"))
         prices, changes = self.next_prices(state.prices, rollout, env_params)
         new = LearnerState(params, optimiser, env_state, observation, state.key, state.updates + 1, prices)
-        metrics = _metrics(self.env.cost_names, rollout) | self._deviation(params) | fit | losses | changes
+        metrics = earned(self.env.cost_names, rollout.penalised_eur, rollout.economic_eur, rollout.cost)
+        metrics |= self._deviation(params) | fit | losses | changes
         return self.place(new), metrics
 
     def _collect(
@@ -214,14 +208,6 @@ class PPO(ProximalLearner):
 
     def __init__(self, env: GridEnv, config: PPOConfig) -> None:
         super().__init__(env, config, JointModel(env.n_observation, levels_of(env, config.discrete), config))
-
-
-def _metrics(cost_names: tuple[str, ...], rollout: Rollout) -> Metrics:
-    return {
-        "train/reward_eur": jnp.mean(rollout.penalised_eur),
-        "train/economic_eur": jnp.mean(rollout.economic_eur),
-        **{f"train/cost_{name}": jnp.mean(rollout.cost[..., i]) for i, name in enumerate(cost_names)},
-    }
 
 
 def _optimiser(config: PPOConfig) -> optax.GradientTransformation:

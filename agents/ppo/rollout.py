@@ -10,6 +10,8 @@ from jax import Array, lax
 from jax import numpy as jnp
 from jaxtyping import Bool, Float
 
+from gridenv.core.pytree import along
+
 
 class Rollout(NamedTuple):
     """Experience of one update, time first."""
@@ -60,11 +62,6 @@ def gae(
         return advantage, advantage
 
     return lax.scan(back, jnp.zeros_like(values[0]), (delta, decay), reverse=True)[1]
-
-
-def along(mask: Bool[Array, "*env"], values: Array) -> Bool[Array, "..."]:
-    """A mask of environments with an axis of length one for each lane of `values`."""
-    return mask.reshape(mask.shape + (1,) * (values.ndim - mask.ndim))
 
 
 def policy_loss(

@@ -1,18 +1,16 @@
 """Settings of soft actor-critic."""
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from agents.config import RolloutConfig
 
 
-class SACConfig(BaseModel):
+class SACConfig(RolloutConfig):
     """Soft actor-critic."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
     total_steps: PositiveInt = 200_000
-    """Environment steps of the whole training, rounded up to full updates."""
     num_envs: PositiveInt = 16
     rollout_steps: PositiveInt = 8
-    """Steps of each environment between two updates."""
     update_to_data: PositiveFloat = 0.125
     """Gradient steps for each environment step."""
     batch_size: PositiveInt = 256
@@ -32,8 +30,6 @@ class SACConfig(BaseModel):
     target_entropy: float = -1.0
     """Entropy for each entry of the action that the temperature aims at, nats. Source of the default: T. Haarnoja et
     al., arXiv:1812.05905, appendix D."""
-    reward_scale: PositiveFloat = 1.0
-    """Rewards are multiplied by this for learning only, so that returns are of the order of one."""
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> "SACConfig":
@@ -55,16 +51,6 @@ class SACConfig(BaseModel):
                 "nothing would be learned; lower it"
             )
         return self
-
-    @property
-    def steps_per_update(self) -> int:
-        """Environment steps that one update consumes."""
-        return self.num_envs * self.rollout_steps
-
-    @property
-    def total_updates(self) -> int:
-        """Number of updates in the whole training."""
-        return -(-self.total_steps // self.steps_per_update)
 
     @property
     def gradient_steps(self) -> int:

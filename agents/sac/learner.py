@@ -13,7 +13,7 @@ from jax import Array, lax
 from jax import numpy as jnp
 from jaxtyping import Float, Int
 
-from agents.learner import JaxLearner
+from agents.learner import JaxLearner, earned
 from agents.networks import Layer, NetworkPolicy
 from agents.sac import replay
 from agents.sac.config import SACConfig
@@ -58,7 +58,7 @@ class SAC(JaxLearner[LearnerState]):
     """A learner for one environment; holds settings only, all that changes is in `LearnerState`."""
 
     def __init__(self, env: GridEnv, config: SACConfig) -> None:
-        super().__init__(env, config)
+        super().__init__(env)
         self.config = config
         # Each part is clipped by itself: critics with large errors must not slow down the actor.
         each = optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.adam(config.learning_rate))
@@ -84,21 +84,13 @@ class SAC(JaxLearner[LearnerState]):
             updates=jnp.int32(0),
         )
 
-    @partial(jax.jit, static_argnames=("self", "updates"), donate_argnames="state")
-    def advance(self, state: LearnerState, env_params: EnvParams, updates: int) -> tuple[LearnerState, Metrics]:
-        """Train for a number of updates in one compiled call.
-
-        Returns:
-            The new state and metrics with a leading axis of `updates`.
-        """
-        return lax.scan(lambda s, _: self._update(s, env_params), state, length=updates)
-
     def policy(self, state: LearnerState) -> NetworkPolicy:
         """Tanh of the learned mean."""
         layers = mean_layers(state.learned.networks.actor)
         return NetworkPolicy(layers=layers, name="sac", activation="relu", limit="tanh")
 
-    def _update(self, state: LearnerState, env_params: EnvParams) -> tuple[LearnerState, Metrics]:
+    def next(self, state: LearnerState, env_params: EnvParams) -> tuple[LearnerState, Metrics]:
+        """State after one update, and what it measured."""
         config, key = self.config, jax.random.fold_in(state.key, state.updates)
         is_random = state.updates * config.steps_per_update < config.learning_starts
         env_state, observation, rollout, paid = self._collect(state, env_params, stream(key, "rollout"), is_random)
@@ -119,7 +111,7 @@ class SAC(JaxLearner[LearnerState]):
 
         learned, losses = lax.cond(is_random, wait, learn)
         new = LearnerState(learned, buffer, env_state, observation, state.key, state.updates + 1)
-        return new, _paid_metrics(self.env.cost_names, paid) | losses
+        return new, earned(self.env.cost_names, *paid) | losses
 
     def _collect(
         self, state: LearnerState, env_params: EnvParams, key: Array, is_random: Array
@@ -176,11 +168,3 @@ class SAC(JaxLearner[LearnerState]):
             "policy/temperature": jnp.exp(networks.log_temperature),
             "value/mean": jnp.mean(expected),
         }
-
-
-def _paid_metrics(cost_names: tuple[str, ...], paid: Paid) -> Metrics:
-    return {
-        "train/reward_eur": jnp.mean(paid.reward_eur),
-        "train/economic_eur": jnp.mean(paid.economic_eur),
-        **{f"train/cost_{name}": jnp.mean(paid.cost[..., i]) for i, name in enumerate(cost_names)},
-    }

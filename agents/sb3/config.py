@@ -2,8 +2,9 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
+from agents.config import RolloutConfig
 from agents.ppo.config import ProximalConfig
 
 Activation = Literal["tanh", "relu"]
@@ -19,16 +20,12 @@ class SB3PPOConfig(ProximalConfig):
     rounds differently."""
 
 
-class OffPolicyConfig(BaseModel):
+class OffPolicyConfig(RolloutConfig):
     """What SAC and TD3 share. An update is `rollout_steps` steps of every environment and the learning between them."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
     total_steps: PositiveInt = 300_000
-    """Environment steps of the whole training, rounded up to full updates."""
     num_envs: PositiveInt = 32
     rollout_steps: PositiveInt = 96
-    """Steps of each environment in an update."""
     train_every: PositiveInt = 1
     """Steps of each environment between two rounds of learning."""
     gradient_steps: PositiveInt = 4
@@ -45,8 +42,6 @@ class OffPolicyConfig(BaseModel):
     hidden: tuple[PositiveInt, ...] = Field(default=(64, 64), min_length=1)
     """Widths of the hidden layers of all networks."""
     activation: Activation = "relu"
-    reward_scale: PositiveFloat = 1.0
-    """Rewards are multiplied by this for learning only, so that returns are of the order of one."""
     torch_threads: PositiveInt = 1
     """Processors for torch. On a busy machine two of them wait for each other (docs/interfaces.md), and another number
     rounds differently."""
@@ -65,16 +60,6 @@ class OffPolicyConfig(BaseModel):
                 f"of each environment, {self.num_envs}; make it larger"
             )
         return self
-
-    @property
-    def steps_per_update(self) -> int:
-        """Environment steps that one update consumes."""
-        return self.num_envs * self.rollout_steps
-
-    @property
-    def total_updates(self) -> int:
-        """Number of updates in the whole training."""
-        return -(-self.total_steps // self.steps_per_update)
 
 
 class SB3SACConfig(OffPolicyConfig):

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from gridenv.adapters.packing import Layout, Packed, pack
 from gridenv.core.config import Layer, validate
+from gridenv.core.pytree import rows_where
 from gridenv.tasks import registry
 from gridenv.tasks.env import EnvParams, EnvState, GridEnv
 
@@ -159,10 +160,7 @@ def _begin(env: GridEnv, starts: Array, params: EnvParams) -> tuple[EnvState, Ar
 def _renew(
     env: GridEnv, mask: Array, starts: Array, state: EnvState, observation: Array, params: EnvParams
 ) -> tuple[EnvState, Array]:
-    def where(new: Array, old: Array) -> Array:
-        return jnp.where(mask.reshape(mask.shape + (1,) * (new.ndim - 1)), new, old)
-
-    renewed: tuple[EnvState, Array] = jax.tree.map(where, _begin(env, starts, params), (state, observation))
+    renewed: tuple[EnvState, Array] = rows_where(mask, _begin(env, starts, params), (state, observation))
     return renewed
 
 

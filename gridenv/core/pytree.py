@@ -4,6 +4,9 @@ import dataclasses
 from typing import Any, TypeVar, dataclass_transform
 
 import jax
+from jax import Array
+from jax import numpy as jnp
+from jaxtyping import Bool
 
 T = TypeVar("T")
 _STATIC = "gridenv_static"
@@ -25,3 +28,13 @@ def pytree(cls: type[T]) -> type[T]:
     meta = [f.name for f in fields if f.metadata.get(_STATIC)]
     data = [f.name for f in fields if not f.metadata.get(_STATIC)]
     return jax.tree_util.register_dataclass(data_class, data_fields=data, meta_fields=meta)
+
+
+def rows_where(mask: Bool[Array, "*lead"], yes: Any, no: Any) -> Any:
+    """Leaves of `yes` where the mask of their leading axes is set, those of `no` elsewhere."""
+    return jax.tree.map(lambda a, b: jnp.where(along(mask, a), a, b), yes, no)
+
+
+def along(mask: Bool[Array, "*lead"], values: Array) -> Bool[Array, "..."]:
+    """A mask of leading axes, with an axis of length one for each further one of `values`."""
+    return mask.reshape(mask.shape + (1,) * (values.ndim - mask.ndim))

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Int
 
 from gridenv.core.channels import ChannelSet
 from gridenv.core.errors import ActionError, ConfigError
-from gridenv.core.pytree import pytree, static
+from gridenv.core.pytree import pytree, rows_where, static
 from gridenv.core.random import stream
 from gridenv.policy.codec import Codec
 from gridenv.powerflow import PowerFlow
@@ -276,7 +276,8 @@ class GridEnv:
         def begin_again() -> tuple[Array, EnvState]:
             start = _draw_start(stream(key, "autoreset"), params, done.shape)
             fresh = self.reset_at(start, params)
-            return jax.tree.map(lambda new, old: _where(done, new, old), fresh, (observation, state))
+            renewed: tuple[Array, EnvState] = rows_where(done, fresh, (observation, state))
+            return renewed
 
         # Resets cost a power flow, so they are computed only in steps in which an episode ends.
         observation, state = jax.lax.cond(jnp.any(done), begin_again, lambda: (observation, state))
@@ -311,7 +312,3 @@ class GridEnv:
 
 def _draw_start(key: Array, params: EnvParams, shape: tuple[int, ...]) -> Int[Array, "*batch"]:
     return jax.random.choice(stream(key, "episode_start"), params.starts, shape)
-
-
-def _where(mask: Bool[Array, " env"], new: Array, old: Array) -> Array:
-    return jnp.where(mask.reshape(mask.shape + (1,) * (new.ndim - mask.ndim)), new, old)
