@@ -5,8 +5,6 @@
 
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,12 +14,12 @@ import numpy as np
 from jax import Array
 from jax import numpy as jnp
 
+from gridenv.core.archives import DAMAGED
 from gridenv.core.errors import RunError, raise_collected
 
 State = TypeVar("State")
 _HEADER = "header"
 """Array with a JSON text: what the state belongs to, and the generator of every random key."""
-_DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 def save(path: Path, state: Any, identity: dict[str, Any]) -> None:
@@ -92,7 +90,7 @@ def read(path: Path, identity: Mapping[str, Any]) -> tuple[dict[str, np.ndarray]
             arrays = {name: archive[name] for name in archive.files}
         header: dict[str, Any] = json.loads(str(arrays.pop(_HEADER)))
         found = header["identity"]
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise damaged(path, error) from error
     raise_collected(
         [

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from agents import registry as agent_registry
 from agents import schedule
-from experiments import console
+from experiments import console, tables
 from experiments.evaluate import check_choices
 from gridenv.adapters.program import program
 from gridenv.core.errors import ConfigError
@@ -266,5 +266,4 @@ def table(audits: Sequence[DayAudit]) -> Table:
 def markdown(audits: Sequence[DayAudit]) -> str:
     """The same as a table for documents."""
     heads = columns(audits)
-    lines = [heads, ("---", *["---:"] * (len(heads) - 1)), *rows(audits)]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+    return tables.markdown(heads, rows(audits), heads[1:])

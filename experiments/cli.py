@@ -247,8 +247,8 @@ def compare(
     folder = runs / name
     entries = comparison.compare(name, config, folder)
     typer.echo(comparison.markdown(entries))
-    for file in comparison.write(name, config, entries, folder):
-        console.say(f"written: {display_path(file)}")
+    for file in (comparison.RESULTS_FILE, comparison.TABLE_FILE):
+        console.say(f"written: {display_path(folder / file)}")
 
 
 @app.command(short_help="Search a task for schedules that pay more than they should.")

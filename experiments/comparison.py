@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments import console
+from experiments import console, tables
 from experiments.comparison_config import ComparisonConfig
 from experiments.config import ExperimentConfig, compose
+from experiments.references import reference_results
 from experiments.results import evaluate_runs
 from experiments.run import Run, write_json
 from experiments.statistics import Interval
 from experiments.summary import ControllerSummary, Summary
-from experiments.train import resume, train
+from experiments.train import build_split, resume, train
+from gridenv.core.errors import UnfitError
 from gridenv.core.units import SECONDS_PER_MINUTE
 
 RESULTS_FILE = "comparison.json"
@@ -59,11 +61,26 @@ def compare(name: str, config: ComparisonConfig, folder: Path) -> list[Entry]:
     entries = []
     for i, (experiment, one) in enumerate(composed.items(), 1):
         console.say(f"{name}: {experiment} ({i} of {len(composed)})")
+        fitting = _fitting(one, config)
         runs = trained(one, folder)
-        _, summary, _ = evaluate_runs([run.folder for run in runs], config.split, config.references)
+        _, summary, _ = evaluate_runs([run.folder for run in runs], config.split, fitting)
         entries.append(_entry(experiment, one, runs, summary))
-        write(name, config, entries, folder)
+        _write(name, config, entries, folder)
     return entries
+
+
+def _fitting(experiment: ExperimentConfig, config: ComparisonConfig) -> list[str]:
+    """References that can work on the task of an experiment; their results are kept for its evaluation."""
+    env, params = build_split(experiment, config.split)
+    fitting = []
+    for name in config.references:
+        try:
+            reference_results(experiment.task, config.split, [name], env, params)
+        except UnfitError as error:
+            console.say(f"left out: {error}")
+        else:
+            fitting.append(name)
+    return fitting
 
 
 def trained(config: ExperimentConfig, folder: Path) -> list[Run]:
@@ -108,7 +125,7 @@ def _entry(experiment: str, config: ExperimentConfig, runs: Sequence[Run], summa
     )
 
 
-def write(name: str, config: ComparisonConfig, entries: Sequence[Entry], folder: Path) -> tuple[Path, Path]:
+def _write(name: str, config: ComparisonConfig, entries: Sequence[Entry], folder: Path) -> None:
     """`comparison.json` and `comparison.md` of what is done so far."""
     values = {
         "comparison": name,
@@ -117,7 +134,6 @@ def write(name: str, config: ComparisonConfig, entries: Sequence[Entry], folder:
     }
     write_json(folder / RESULTS_FILE, values)
     (folder / TABLE_FILE).write_text(markdown(entries), encoding="utf-8")
-    return folder / RESULTS_FILE, folder / TABLE_FILE
 
 
 COLUMNS = ("task", "controller", "score", "return, EUR", "costs", "steps", "minutes")
@@ -125,17 +141,16 @@ COLUMNS = ("task", "controller", "score", "return, EUR", "costs", "steps", "minu
 
 def markdown(entries: Sequence[Entry]) -> str:
     """All controllers of all tasks as a table; references once a task."""
-    lines = [" | ".join(COLUMNS), "|".join(["---"] * len(COLUMNS))]
+    rows = []
     for task in dict.fromkeys(entry.summary.task for entry in entries):
         of_task = [entry for entry in entries if entry.summary.task == task]
         references: Mapping[str, ControllerSummary] = {c.name: c for e in of_task for c in e.summary.controllers[1:]}
-        rows = [_row(task, c.name, c, "", "") for c in references.values()]
+        rows += [_row(task, c.name, c, "", "") for c in references.values()]
         rows += [
             _row(task, e.agent, e.summary.controllers[0], f"{e.steps:,}", f"{e.training_s / SECONDS_PER_MINUTE:.1f}")
             for e in of_task
         ]
-        lines += [" | ".join(row) for row in rows]
-    return "".join(f"| {line} |\n" if "---" not in line else f"|{line}|\n" for line in lines)
+    return tables.markdown(COLUMNS, rows)
 
 
 def _row(task: str, name: str, c: ControllerSummary, steps: str, minutes: str) -> tuple[str, ...]:

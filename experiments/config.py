@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, StringConstraints, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, StringConstraints
 
 from agents import registry as agent_registry
 from gridenv.core.config import (
@@ -19,6 +19,7 @@ from gridenv.core.config import (
     SUFFIX,
     check,
     display_path,
+    named_file,
     names_in,
     read_base,
     read_config,
@@ -38,6 +39,31 @@ _GROUPS = {"task": "id", "agent": "name"}
 """Part of an experiment -> the key in it that says which registered task or agent it is."""
 
 
+def _known_split(value: str) -> str:
+    if value not in SPLIT_NAMES:
+        raise ValueError(f"must be one of {', '.join(SPLIT_NAMES)}")
+    return value
+
+
+def _known_references(value: tuple[str, ...]) -> tuple[str, ...]:
+    known = agent_registry.REFERENCES
+    for name in value:
+        if name not in known:
+            raise ValueError(f"unknown reference controller '{name}'{did_you_mean(name, known)}")
+    return value
+
+
+def _distinct(value: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(value)) < len(value):
+        raise ValueError("each seed must be given once")
+    return value
+
+
+SplitName = Annotated[str, AfterValidator(_known_split)]
+References = Annotated[tuple[str, ...], AfterValidator(_known_references)]
+Seeds = Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), AfterValidator(_distinct)]
+
+
 class EvaluationConfig(BaseModel):
     """When and against what the policy is measured, always on all episodes of a split and without exploring."""
 
@@ -45,26 +71,10 @@ class EvaluationConfig(BaseModel):
 
     every_updates: PositiveInt = 10
     """Updates between two evaluations during training, on `training_split`."""
-    training_split: str = "validation"
-    final_split: str = "test"
-    against: tuple[str, ...] = ("rule", "oracle", "none")
+    training_split: SplitName = "validation"
+    final_split: SplitName = "test"
+    against: References = ("rule", "oracle", "none")
     """Reference controllers of the final evaluation; a score needs `rule` and `oracle`."""
-
-    @field_validator("training_split", "final_split")
-    @classmethod
-    def _known_split(cls, value: str) -> str:
-        if value not in SPLIT_NAMES:
-            raise ValueError(f"must be one of {', '.join(SPLIT_NAMES)}")
-        return value
-
-    @field_validator("against")
-    @classmethod
-    def _known_references(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        known = agent_registry.REFERENCES
-        unknown = [name for name in value if name not in known]
-        if unknown:
-            raise ValueError(f"unknown reference controller '{unknown[0]}'{did_you_mean(unknown[0], known)}")
-        return value
 
 
 class WandbConfig(BaseModel):
@@ -86,7 +96,7 @@ class RunSettings(BaseModel):
 
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*$")]
     """Folder of the runs."""
-    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0,)
+    seeds: Seeds = (0,)
     """One run each; `seed: 3` stands for `seeds: [3]`."""
     vectorise_seeds: bool = False
     """Train all seeds side by side in one program. Numbers differ in the last digits from seeds trained alone, so runs
@@ -94,13 +104,6 @@ class RunSettings(BaseModel):
     evaluation: EvaluationConfig = EvaluationConfig()
     checkpoint_every_updates: PositiveInt = 20
     wandb: WandbConfig = WandbConfig()
-
-    @field_validator("seeds")
-    @classmethod
-    def _distinct(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(value)) < len(value):
-            raise ValueError("each seed must be given once")
-        return value
 
 
 class ExperimentConfig(BaseModel):
@@ -170,7 +173,7 @@ def compose(overrides: Sequence[str]) -> ExperimentConfig:
             f"experiment: none is named; write experiment=NAME with one of: {', '.join(names_in(EXPERIMENTS))}, "
             "or the path of a YAML file"
         )
-    path = _experiment_path(groups.values["experiment"])
+    path = named_file("experiment", groups.values["experiment"], EXPERIMENTS)
     layer = _read_experiment(path)
     layer = layer if "name" in layer.values else Layer({"name": path.stem}).merged(layer)
     for asked in (groups.without("experiment"), changes):
@@ -234,18 +237,6 @@ def _check_group(layer: Layer, group: str, class_of: Any, where: str) -> tuple[t
     name = task_registry.task_id(chosen) if group == "task" else chosen
     settings, problems = check(model, part.without(key), where, f"{group}.")
     return (name, settings), problems
-
-
-def _experiment_path(name: str) -> Path:
-    """A file of the folder of experiments by name, or any YAML file by path."""
-    if name.endswith(SUFFIX) or "/" in name:
-        path = Path(name)
-        if not path.is_file():
-            raise ConfigError(f"experiment '{name}': no such file; known names: {', '.join(names_in(EXPERIMENTS))}")
-        return path
-    if name not in names_in(EXPERIMENTS):
-        raise ConfigError(f"unknown experiment '{name}'{did_you_mean(name, names_in(EXPERIMENTS))}")
-    return EXPERIMENTS / f"{name}{SUFFIX}"
 
 
 def _read_experiment(path: Path) -> Layer:

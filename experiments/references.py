@@ -7,8 +7,6 @@ task's settings, the days, the shipped data, the library versions and every sour
 import hashlib
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import fields
 from functools import cache
@@ -20,6 +18,7 @@ from pydantic import BaseModel
 from agents import registry as agent_registry
 from experiments import console, provenance
 from experiments.rollout import EpisodeResults, run_episodes
+from gridenv.core.archives import DAMAGED
 from gridenv.core.cache import cache_dir
 from gridenv.tasks.env import EnvParams, GridEnv
 
@@ -40,7 +39,6 @@ _SOURCES = (
     "gridenv/tasks/**/*.py",
 )
 _PACKAGES = ("jax", "jaxlib", "numpy", "optax", "clarabel")
-_DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 def reference_results(
@@ -63,7 +61,7 @@ def _cached(task: BaseModel, split: str, name: str, env: GridEnv, params: EnvPar
     try:
         with np.load(path, allow_pickle=False) as archive:
             return EpisodeResults(**{f.name: archive[f.name] for f in fields(EpisodeResults)})
-    except _DAMAGED:
+    except DAMAGED:
         # Missing or damaged: computed anew.
         pass
     with console.working(f"running '{name}' on the {split} days (kept for the next time)"):

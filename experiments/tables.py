@@ -1,11 +1,19 @@
 """Tables for the command line."""
 
+from collections.abc import Container, Sequence
+
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from experiments.statistics import Interval
 from experiments.summary import ControllerSummary, Summary
 from gridenv.core.units import PERCENT
+
+
+def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]], numeric: Container[str] = ()) -> str:
+    """A table for documents; the columns in `numeric` are aligned to the right."""
+    rule = ["---:" if column in numeric else "---" for column in columns]
+    return "".join(f"| {' | '.join(line)} |\n" for line in (columns, rule, *rows))
 
 
 def evaluation_table(summary: Summary) -> Table:

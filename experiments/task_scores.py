@@ -8,6 +8,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from experiments import tables
 from experiments.evaluate import check_choices
 from experiments.references import reference_results
 from experiments.rollout import EpisodeResults
@@ -102,9 +103,7 @@ def table(scores: Sequence[TaskScore]) -> Table:
 
 def markdown(scores: Sequence[TaskScore]) -> str:
     """The same as a table for documents."""
-    lines = [" | ".join(COLUMNS), "|".join(["---"] * len(COLUMNS))]
-    lines += [" | ".join(row) for score in scores for row in score.rows()]
-    return "".join(f"| {line} |\n" if "---" not in line else f"|{line}|\n" for line in lines)
+    return tables.markdown(COLUMNS, [row for score in scores for row in score.rows()])
 
 
 def write(scores: Sequence[TaskScore], folder: Path) -> list[Path]:

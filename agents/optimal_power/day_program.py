@@ -12,7 +12,7 @@ from agents.optimal_power.grid_rows import add_fees, add_limits, add_trade_and_l
 from agents.optimal_power.host import on_host
 from agents.optimal_power.program import Floats, Index, Program
 from agents.optimal_power.quantities import Quantities, quantities_of
-from gridenv.core.errors import ConfigError
+from gridenv.core.errors import UnfitError
 from gridenv.devices import battery, ev_charger
 from gridenv.sim.model import GridModel
 from gridenv.tasks.env import EnvParams, GridEnv
@@ -32,11 +32,11 @@ class Setting:
         """That of a task.
 
         Raises:
-            ConfigError: for a task without units that fit a program.
+            UnfitError: for a task without units that fit a program.
         """
         quantities = quantities_of(env, params)
         if not quantities.entries:
-            raise ConfigError(
+            raise UnfitError(
                 f"optimal power: {env.id} has no units that fit; allowed: batteries, chargers, and plants without a "
                 "volt-var curve, in tasks without switches; take `rule` or `oracle`"
             )

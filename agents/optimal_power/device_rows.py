@@ -11,11 +11,8 @@ from jax import numpy as jnp
 from agents.optimal_power.day import Day
 from agents.optimal_power.program import Floats, Index, Program
 from agents.optimal_power.quantities import available_kw
-from gridenv.devices import ieee1547
+from gridenv.devices import battery, ieee1547
 from gridenv.sim.model import GridModel
-
-_SOC_OF_CALENDAR_LIFE = 0.5
-"""As in `gridenv.devices.battery`."""
 
 
 def battery_bounds(params: Any, n_step: int) -> tuple[Floats, Floats]:
@@ -96,7 +93,7 @@ def _add_wear(
         way = np.append(np.sign(np.diff(law)), 0.0)
         bend = price * np.maximum(way[:-1] - way[1:], 0.0) * k * (k - 1.0) * depth[1:] ** (k - 2.0) / e_max_kwh**2
         program.add_cost(e, -bend * course_kwh[1:], bend)
-    stress = np.exp(params.soc_stress[unit] * (soc[1:] - _SOC_OF_CALENDAR_LIFE))
+    stress = np.exp(params.soc_stress[unit] * (soc[1:] - battery.SOC_OF_CALENDAR_LIFE))
     program.add_cost(e, params.calendar_eur_per_h[unit] * dt_h * params.soc_stress[unit] / e_max_kwh * stress)
 
 

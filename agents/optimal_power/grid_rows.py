@@ -6,6 +6,9 @@ from agents.optimal_power.day import Day, Money
 from agents.optimal_power.program import Floats, Index, Program
 from agents.optimal_power.quantities import Quantities
 
+_FINE = 1000.0
+"""What is beyond a limit is counted in thousandths, so that all rows of a program are of like size."""
+
 
 def add_trade_and_losses(
     program: Program, day: Day, money: Money, quantities: Quantities, x: Index, loss_root: Floats
@@ -60,11 +63,7 @@ def add_limits(program: Program, day: Day, x: Index, low: Floats, high: Floats) 
     cost: Floats = np.einsum("sl,slk->sk", (least >= 0.0) * limits.eur, limits.slope)
     step, limit = np.nonzero((most > 0.0) & (least < 0.0))
     if len(step):
-        # In thousandths, so that all rows of a program are of like size.
         beyond = program.variables(len(step), limits.eur[limit] / _FINE)
         program.at_most(np.zeros(len(step)), (beyond, -1.0))
         program.at_most(-at_zero[step, limit] * _FINE, (x[step], limits.slope[step, limit] * _FINE), (beyond, -1.0))
     return cost
-
-
-_FINE = 1000.0

@@ -9,7 +9,7 @@ from jax import Array
 from jax import numpy as jnp
 from jaxtyping import Float
 
-from agents.networks import Layer, init_mlp, mlp
+from agents.networks import Layer, init_mlp
 
 POLICY_GAIN = 0.01
 VALUE_GAIN = 1.0
@@ -53,16 +53,6 @@ def init_actor_critic(
         # A plain number would be weakly typed, and the second update compiled anew.
         log_std=jnp.full(n_action, log_std, jnp.float32),
     )
-
-
-def value(params: ActorCritic, observation: Float[Array, "*batch obs"]) -> Float[Array, "*batch"]:
-    """Estimated discounted return of a value network with one output."""
-    return mlp(params.critic, observation)[..., 0]
-
-
-def mean_action(params: ActorCritic, observation: Float[Array, "*batch obs"]) -> Float[Array, "*batch act"]:
-    """Mean of the Gaussian of a policy without positions, not yet limited to the action bounds."""
-    return mlp(params.actor, observation)
 
 
 def log_prob(

@@ -17,10 +17,10 @@ from pydantic import (
     field_validator,
 )
 
-from experiments.config import CONFIG_FOLDER
+from experiments.config import CONFIG_FOLDER, Seeds
 from experiments.sweep.spaces import GRID, Space, read_spaces
-from gridenv.core.config import SUFFIX, check, display_path, names_in, read_config, read_overrides
-from gridenv.core.errors import ConfigError, did_you_mean, raise_collected
+from gridenv.core.config import check, display_path, named_file, names_in, read_config, read_overrides
+from gridenv.core.errors import ConfigError, raise_collected
 from gridenv.core.layer import Layer
 
 SWEEPS = CONFIG_FOLDER / "sweep"
@@ -92,7 +92,7 @@ class SweepConfig(BaseModel):
     """How often values are drawn; with grids, for each combination of their values."""
     sample_seed: NonNegativeInt = 0
     """Seed of the draws."""
-    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0,)
+    seeds: Seeds = (0,)
     """Each trial is trained with each of them, and judged by the mean."""
     metric: str = "validation/score"
     """Field of the metrics; the last evaluation of a training counts."""
@@ -121,13 +121,6 @@ class SweepConfig(BaseModel):
             )
         return value
 
-    @field_validator("seeds")
-    @classmethod
-    def _distinct(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(value)) < len(value):
-            raise ValueError("each seed must be given once")
-        return value
-
     @property
     def spaces(self) -> dict[str, Space]:
         """Spaces by the dotted key of the setting."""
@@ -150,7 +143,7 @@ def compose_sweep(overrides: Sequence[str]) -> SweepConfig:
             f"sweep: none is named; write sweep=NAME with one of: {', '.join(names_in(SWEEPS))}, or the path of a "
             "YAML file"
         )
-    path = _sweep_path(name)
+    path = named_file("sweep", name, SWEEPS)
     below = read_config(path, SWEEPS)
     return check_sweep(Layer({"name": path.stem}).merged(below).merged(layer.without("sweep")), f"sweep '{path.stem}'")
 
@@ -184,15 +177,3 @@ def check_sweep(layer: Layer, where: str) -> SweepConfig:
     raise_collected(problems, ConfigError)
     assert config is not None
     return config
-
-
-def _sweep_path(name: str) -> Path:
-    """A file of the folder of sweeps by name, or any YAML file by path."""
-    if name.endswith(SUFFIX) or "/" in name:
-        path = Path(name)
-        if not path.is_file():
-            raise ConfigError(f"sweep '{name}': no such file; known names: {', '.join(names_in(SWEEPS))}")
-        return path
-    if name not in names_in(SWEEPS):
-        raise ConfigError(f"unknown sweep '{name}'{did_you_mean(name, names_in(SWEEPS))}")
-    return SWEEPS / f"{name}{SUFFIX}"

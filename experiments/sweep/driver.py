@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from experiments.sweep.plan import make_trials, training_steps
 from experiments.sweep.results import TrialResult, collect, evaluations, write_results
 from gridenv.adapters.ray_local import quiet_ray, ray_cluster
 from gridenv.core.cache import cache_dir
+from gridenv.core.environment import environment
 from gridenv.core.errors import ConfigError, GridEnvError, RunError, did_you_mean
 
 _DONE = ("finished", "stopped")
@@ -153,19 +154,13 @@ def _resources(config: SweepConfig) -> dict[str, float]:
 
 
 @contextmanager
-def _settings(variables: Mapping[str, str] = _TUNE_VARIABLES) -> Iterator[None]:
+def _settings() -> Iterator[None]:
     """Ray Tune without its own files and messages."""
-    before = {name: os.environ.get(name) for name in variables}
     logger = logging.getLogger("ray.tune")
     level = logger.level
-    os.environ.update(variables)
     logger.setLevel(logging.CRITICAL)
     try:
-        yield
+        with environment(_TUNE_VARIABLES):
+            yield
     finally:
         logger.setLevel(level)
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

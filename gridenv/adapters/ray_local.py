@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gridenv.core.cache import CACHE_VARIABLE, cache_dir
+from gridenv.core.environment import environment
 from gridenv.core.errors import ConfigError, MissingExtraError
 
 BOOTSTRAP_FILE = "ray_bootstrap_config.yaml"
@@ -47,7 +48,7 @@ def quiet_ray(home: Path, **options: Any) -> Iterator[Any]:
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     settings = {CACHE_VARIABLE: str(cache_dir("networks").parent), **quiet_environment(home)}
     defaults = {"num_cpus": 2, "object_store_memory": _OBJECT_STORE_BYTES, "include_dashboard": False}
-    with _environment(settings), _loopback_only():
+    with environment(settings), _loopback_only():
         try:
             with warnings.catch_warnings():
                 # Ray starts programs by forks that become another program at once, which JAX cannot know.
@@ -103,7 +104,7 @@ def ray_cluster(address: str, **options: Any) -> Iterator[Any]:
     # Ray itself does so for a cluster that it starts, and not for one that it joins.
     maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
     is_loopback = ipaddress.ip_address(socket.gethostbyname(host)).is_loopback
-    with _environment(_NO_STATISTICS), _loopback_only() if is_loopback else nullcontext():
+    with environment(_NO_STATISTICS), _loopback_only() if is_loopback else nullcontext():
         try:
             try:
                 context = ray.init(address, **options)
@@ -141,21 +142,7 @@ def _loopback_only() -> Iterator[None]:
     before = ray_constants.ENABLE_RAY_CLUSTER
     ray_constants.ENABLE_RAY_CLUSTER = False
     try:
-        with _environment({ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0"}):
+        with environment({ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0"}):
             yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = before
-
-
-@contextmanager
-def _environment(settings: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

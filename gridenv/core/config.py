@@ -84,6 +84,28 @@ def read_base(name: str, folders: Sequence[Path], asked_by: str) -> Layer:
     raise ConfigError(f"{asked_by}: unknown base '{name}'{did_you_mean(name, known)}")
 
 
+def named_file(kind: str, name: str, folder: Path) -> Path:
+    """A file of a folder by its name without `.yaml`, or any YAML file by its path.
+
+    Args:
+        kind: what it is, for messages, such as `experiment`.
+        name: what was asked for.
+        folder: where names are looked up.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    known = names_in(folder)
+    if name.endswith(SUFFIX) or "/" in name:
+        path = Path(name)
+        if not path.is_file():
+            raise ConfigError(f"{kind} '{name}': no such file; known names: {', '.join(known)}")
+        return path
+    if name not in known:
+        raise ConfigError(f"unknown {kind} '{name}'{did_you_mean(name, known)}")
+    return folder / f"{name}{SUFFIX}"
+
+
 def names_in(folder: Path) -> list[str]:
     """Names of the YAML files in a folder."""
     return sorted(path.stem for path in folder.glob(f"*{SUFFIX}"))

@@ -24,6 +24,10 @@ class DataError(GridEnvError):
     """Profiles, prices or other input data are missing or malformed."""
 
 
+class UnfitError(ConfigError):
+    """An agent or reference controller cannot work on a task."""
+
+
 class ActionError(GridEnvError):
     """An action or injection handed to the simulator has a wrong shape or value."""
 

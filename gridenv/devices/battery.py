@@ -17,7 +17,7 @@ from gridenv.devices.family import Family, Inputs, Ledger
 from gridenv.devices.unit_columns import Allowed, PerUnit, unit_columns
 
 _DAYS_PER_YEAR = 365.25
-_SOC_OF_CALENDAR_LIFE = 0.5
+SOC_OF_CALENDAR_LIFE = 0.5
 """State of charge at which the calendar life is stated. Source: reference of Xu et al. 2018 (Smart Grid), table I."""
 _SMALL = 1e-2
 """Below it sinh(x) / x is a series whose next term, x^6 / 5040, is beyond float64."""
@@ -276,7 +276,7 @@ def _wear_eur(params: BatteryParams, soc_before: Unit, soc_after: Unit, dt_h: fl
     is_small = jnp.abs(x) < _SMALL
     safe = jnp.where(is_small, 1.0, x)
     spread = jnp.where(is_small, 1.0 + x**2 / 6 + x**4 / 120, jnp.sinh(safe) / safe)
-    stress = jnp.exp(params.soc_stress * ((soc_before + soc_after) / 2 - _SOC_OF_CALENDAR_LIFE)) * spread
+    stress = jnp.exp(params.soc_stress * ((soc_before + soc_after) / 2 - SOC_OF_CALENDAR_LIFE)) * spread
     return params.cycle_eur * change / 2 + params.calendar_eur_per_h * stress * dt_h
 
 

@@ -8,13 +8,12 @@ import importlib
 import importlib.metadata
 import pkgutil
 import re
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from gridenv.core.archives import DAMAGED
 from gridenv.core.cache import cache_dir
 from gridenv.core.errors import MissingExtraError, NetworkError, did_you_mean
 from gridenv.network import balanced_yaml, cases, phase_yaml, storage
@@ -22,7 +21,6 @@ from gridenv.network.phase_tables import PhaseNetworkSpec
 from gridenv.network.spec import NetworkSpec
 
 SIMBENCH_PREFIX = "simbench:"
-_DAMAGED_FILE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 _CONVERTER_SOURCES = (
     "import_pandapower.py",
     "import_pandapower_phases.py",
@@ -188,7 +186,7 @@ def _cached(name: str, packages: tuple[str, ...], convert: Callable[[str], Spec]
     path = cache_dir("networks") / f"{_cache_key(name, packages)}.npz"
     try:
         return storage.load(path)
-    except _DAMAGED_FILE:
+    except DAMAGED:
         spec = replace(convert(name), name=name)
         storage.save(spec, path)
         return spec

@@ -8,8 +8,6 @@ import hashlib
 import json
 import os
 import re
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -19,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gridenv.core.archives import DAMAGED
 from gridenv.core.errors import BundleError, raise_collected
 from gridenv.policy.manifest import Manifest
 
@@ -32,7 +31,6 @@ _SUMMED = (POLICY_FILE, MANIFEST_FILE, GOLDEN_FILE)
 _SUM_LINE = re.compile(r"([0-9a-f]{64})  (\S+)")
 """As the command `sha256sum` writes and checks it."""
 _ANEW = "make the bundle anew with `gridenv export`"
-_DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -156,7 +154,7 @@ def _golden(content: bytes, manifest: Manifest, name: str) -> Golden:
     try:
         with np.load(BytesIO(content), allow_pickle=False) as archive:
             arrays: dict[str, NDArray[Any]] = {key: archive[key] for key in shapes}
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise BundleError(f"bundle '{name}': {GOLDEN_FILE} is damaged ({error}); {_ANEW}") from error
     raise_collected(
         [

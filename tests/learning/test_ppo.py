@@ -8,9 +8,10 @@ import pytest
 from jax import numpy as jnp
 from scipy.stats import norm
 
+from agents.networks import mlp
 from agents.ppo.config import PPOConfig
 from agents.ppo.learner import PPO, Rollout, gae
-from agents.ppo.networks import init_actor_critic, log_prob, mean_action, value
+from agents.ppo.networks import init_actor_critic, log_prob
 from gridenv.tasks.env import EnvParams, GridEnv
 from gridenv.tasks.registry import make
 from tests.learning.probes import EPISODE_STEPS, Constant, Follow
@@ -45,14 +46,14 @@ def _train(env: GridEnv, env_params: EnvParams, **settings: Any):
 def test_values_bootstrap_at_truncation_and_not_at_termination(env_params, terminates: bool, expected) -> None:
     state, _ = _train(Constant(terminates=terminates), env_params, gamma=GAMMA)
     observation = jnp.stack([jnp.arange(EPISODE_STEPS) / EPISODE_STEPS, jnp.zeros(EPISODE_STEPS)], axis=-1)
-    np.testing.assert_allclose(value(state.params, observation), expected, rtol=0.06)
+    np.testing.assert_allclose(mlp(state.params.critic, observation)[..., 0], expected, rtol=0.06)
 
 
 def test_policy_finds_the_action_that_pays_best(env_params) -> None:
     state, metrics = _train(Follow(), env_params, gamma=0.0)
     signal = jnp.array([-0.8, -0.2, 0.3, 0.9])
     observation = jnp.stack([jnp.full(4, 0.5), signal], axis=-1)
-    np.testing.assert_allclose(mean_action(state.params, observation)[:, 0], 0.5 * signal, atol=0.06)
+    np.testing.assert_allclose(mlp(state.params.actor, observation)[:, 0], 0.5 * signal, atol=0.06)
     assert float(metrics["train/reward_eur"][-1]) > -0.05
 
 
@@ -101,7 +102,7 @@ def test_initial_networks_are_orthogonal_and_policy_starts_near_zero() -> None:
     params = init_actor_critic(jax.random.key(0), 40, 3, (64, 64), -1.0)
     weight = np.asarray(params.actor[0].weight)
     np.testing.assert_allclose(weight @ weight.T, 2.0 * np.eye(40), atol=1e-4)
-    assert np.abs(mean_action(params, jnp.ones((5, 40)))).max() < 0.1
+    assert np.abs(mlp(params.actor, jnp.ones((5, 40)))).max() < 0.1
 
 
 def test_several_seeds_side_by_side_learn_what_each_learns_alone(env_params) -> None:
