@@ -61,7 +61,7 @@ def compare(name: str, config: ComparisonConfig, folder: Path) -> list[Entry]:
     entries = []
     for i, (experiment, one) in enumerate(composed.items(), 1):
         console.say(f"{name}: {experiment} ({i} of {len(composed)})")
-        fitting = _fitting(one, config)
+        fitting = fitting_references(one, config)
         runs = trained(one, folder)
         _, summary, _ = evaluate_runs([run.folder for run in runs], config.split, fitting)
         entries.append(_entry(experiment, one, runs, summary))
@@ -69,7 +69,7 @@ def compare(name: str, config: ComparisonConfig, folder: Path) -> list[Entry]:
     return entries
 
 
-def _fitting(experiment: ExperimentConfig, config: ComparisonConfig) -> list[str]:
+def fitting_references(experiment: ExperimentConfig, config: ComparisonConfig) -> list[str]:
     """References that can work on the task of an experiment; their results are kept for its evaluation."""
     env, params = build_split(experiment, config.split)
     fitting = []

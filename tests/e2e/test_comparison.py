@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments.comparison import COLUMNS, markdown
-from experiments.comparison_config import read_comparison
+from experiments.comparison import COLUMNS, fitting_references, markdown
+from experiments.comparison_config import ComparisonConfig, read_comparison
+from experiments.config import compose
 from experiments.run import open_run
 from gridenv.core.errors import ConfigError
 from tests.e2e.test_cli import gridenv
@@ -40,6 +41,12 @@ def test_a_comparison_trains_what_is_missing_and_nothing_twice(tmp_path: Path) -
     assert kept.metrics_path.stat().st_mtime_ns == written
     assert {run.seed for run in runs} == {0, 1}
     assert all(run.is_finished for run in runs)
+
+
+def test_a_reference_that_does_not_fit_a_task_is_left_out_there(capsys: pytest.CaptureFixture[str]) -> None:
+    config = ComparisonConfig(experiments=("demandresponse_simbenchlv",), references=("mpc",))
+    assert fitting_references(compose(["experiment=demandresponse_simbenchlv"]), config) == []
+    assert "left out: optimal power: DemandResponse-SimBenchLV-v0 has no units that fit" in capsys.readouterr().err
 
 
 def test_a_table_without_entries_is_its_head() -> None:
