@@ -1,5 +1,6 @@
 """What may be written keeps limits and ramps whatever is asked for, and moves voltages with the smallest change."""
 
+import hypothesis
 import numpy as np
 import pytest
 from hypothesis import given
@@ -85,6 +86,7 @@ def test_written_setpoints_keep_limits_ramps_and_registers_for_any_requests_meas
         in_force = respond(LIMITS, in_force, dt_s)
 
 
+@hypothesis.settings(max_examples=20)
 @given(st.lists(st.floats(-1.0, 1.0), min_size=3, max_size=3), st.integers(0, 2**31 - 1))
 def test_nearest_equals_an_independent_solver(wanted, seed):
     import cvxpy as cp
