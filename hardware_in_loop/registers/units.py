@@ -32,7 +32,7 @@ _UNITS: Mapping[str, tuple[str, float]] = {
     "EUR/kWh": ("price", _KILO),
 }
 """Unit -> what it measures, and its size in the unit of that which channels use."""
-_ALIASES = {"Var": "var", "Pct": "pct", "%": "pct", "Secs": "s", "C": "degC", "none": "", "Varh": "varh"}
+_ALIASES = {"Var": "var", "Pct": "pct", "%": "pct", "Secs": "s", "C": "degC", "none": ""}
 DIRECTED = frozenset({"active power", "reactive power"})
 """Quantities that have a direction, which a map must state."""
 
