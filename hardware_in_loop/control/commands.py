@@ -21,7 +21,7 @@ class Commands:
         size = len(self._limits.channels)
         self.in_force = InForce(value=np.full(size, np.nan), effective=np.full(size, np.nan), changed_s=np.zeros(size))
         self.read_back = np.full(size, np.nan)
-        """As the devices showed them last."""
+        """As the devices showed them last; NaN where none is in force."""
         self._read_s = np.full(size, -np.inf)
         self._sent_s = np.full(size, -np.inf)
         self._is_safe = np.zeros(size, bool)
@@ -34,8 +34,13 @@ class Commands:
 
     @property
     def is_known(self) -> bool:
-        """Every device shows its set-points."""
-        return bool(np.isfinite(self.read_back).all())
+        """Every device has shown its set-points, or that none is in force."""
+        return bool(np.isfinite(self._read_s).all())
+
+    @property
+    def has_begun(self) -> bool:
+        """There are set-points to go on from."""
+        return bool(np.isfinite(self.in_force.value).all())
 
     def problems(self) -> list[str]:
         """Why control cannot begin from the set-points in force, one line each."""
@@ -43,9 +48,9 @@ class Commands:
         for i, channel in enumerate(self._limits.channels):
             value, low, high = self.read_back[i], self._limits.low[i], self._limits.high[i]
             room = self._limits.readback_tolerance[i]
-            if not np.isfinite(value):
+            if not np.isfinite(self._read_s[i]):
                 found.append(f"'{channel}': no device shows its set-point")
-            elif not low - room <= value <= high + room:
+            elif np.isfinite(value) and not low - room <= value <= high + room:
                 found.append(f"'{channel}': {value:g} is in force; allowed {low:g}..{high:g}; set it inside by hand")
         return found
 
@@ -59,28 +64,28 @@ class Commands:
         """
         for i, channel in enumerate(self._limits.channels):
             reading = snapshot.setpoints.get(channel)
-            if reading is not None and np.isfinite(reading.value):
+            if reading is not None:
                 self.read_back[i], self._read_s[i] = reading.value, reading.acquired_s
         self.in_force = respond(self._limits, self.in_force, max(now_s - self._time_s, 0.0))
         self._time_s = now_s
         if is_own:
             is_due = self._read_s >= self._sent_s + self._limits.readback_within_s
-            is_other = is_due & ~self._shows(self.in_force.value)
-            value = np.where(is_other, self.read_back, self.in_force.value)
-            effective = np.where(is_other, self.read_back, self.in_force.effective)
+            is_other, shown = is_due & ~self._shows(self.in_force.value), self._starts()
+            value = np.where(is_other, shown, self.in_force.value)
+            effective = np.where(is_other, shown, self.in_force.effective)
             self.in_force = InForce(value=value, effective=effective, changed_s=self.in_force.changed_s)
 
     def begin(self, now_s: float) -> None:
         """Start from what the devices show."""
         changed_s = np.full(len(self.read_back), now_s - _LONG_AGO_S)
-        self.in_force = InForce(value=self.read_back.copy(), effective=self.read_back.copy(), changed_s=changed_s)
+        self.in_force = InForce(value=self._starts(), effective=self._starts(), changed_s=changed_s)
         self._is_safe[:] = False
 
     def imagine(self, setpoints: Floats, now_s: float) -> None:
         """Go on as if these had been sent, while the devices stay as they are: shadow."""
         is_all = np.ones(len(setpoints), bool)
         followed = follow(self._limits, self.in_force, setpoints, is_all, now_s)
-        self.in_force = InForce(value=followed.value, effective=self.read_back.copy(), changed_s=followed.changed_s)
+        self.in_force = InForce(value=followed.value, effective=self._starts(), changed_s=followed.changed_s)
 
     def sent(self, results: Mapping[str, WriteResult], now_s: float) -> None:
         """Take note of what was sent."""
@@ -112,6 +117,10 @@ class Commands:
 
     def _chosen(self, setpoints: Floats, which: Mask) -> dict[str, float]:
         return {c: float(v) for c, v, w in zip(self._limits.channels, setpoints, which, strict=True) if w}
+
+    def _starts(self) -> Floats:
+        """What the devices show; the safe set-point stands for none in force, when a device does as it likes."""
+        return np.where(np.isfinite(self.read_back), self.read_back, self._limits.safe)
 
     def _shows(self, values: Floats) -> Mask:
         is_same: Mask = np.abs(self.read_back - values) <= self._limits.readback_tolerance

@@ -71,6 +71,7 @@ class ControlLoop:
         """Prepare a run.
 
         Args:
+            link: open; it is closed when the run ends.
             mode: `shadow` never writes, whatever an operator asks.
             arming_problem: why control may not be taken, such as a check that is not there; empty if it may.
             watchers: called at the end of every cycle.
@@ -99,11 +100,10 @@ class ControlLoop:
         """Work until an operator stops or the time is over; then see to it that the devices are safe.
 
         Raises:
-            RigError: if devices cannot be reached or do not show all channels, before anything is written.
+            RigError: if devices do not show all channels, before anything is written.
         """
         self._journal.event("start", mode=self._mode, duration_s=duration_s)
         try:
-            await self._link.open()
             self._governor.apply(Trigger.OPENED, "connected")
             await self._loop(duration_s)
         except BaseException as error:
@@ -182,7 +182,7 @@ class ControlLoop:
         cycle.times_s["supervise"] = self._clock.now() - asked_s
 
     def _supervise(self, answer: Answer, snapshot: Snapshot, now_s: float) -> Decision:
-        if not np.isfinite(self._commands.in_force.value).all():
+        if not self._commands.has_begun:
             self._commands.begin(now_s)
         model = self._settings.voltages
         decision = supervise(

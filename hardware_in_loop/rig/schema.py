@@ -135,6 +135,8 @@ class RegisterSource(Conversion):
     """A faster change is implausible; in the channel's unit."""
     stale_after_s: PositiveFloat | None = None
     """None = that of `safety`."""
+    stuck_after_s: PositiveFloat | None = None
+    """A value that is the same to the last bit for this long is implausible; None = it may stand still."""
 
 
 class ClockSource(Settings):
@@ -207,6 +209,8 @@ class Sink(Conversion):
     apply: str | None = None
     """Point that makes the rest take effect; comes last if not all fits into one request."""
     reversion: Reversion | None = None
+    response_s: NonNegativeFloat = 0.0
+    """Time constant with which the device follows, for the prediction of voltages."""
 
 
 class VoltageGuard(Settings):
@@ -295,6 +299,9 @@ class Rig(Settings):
     task: str
     """Id of the task whose channels these are."""
     rate_hz: PositiveFloat = 10.0
+    """Cycles of reading, supervising and writing in a second."""
+    policy_period_s: PositiveFloat | None = None
+    """Time between two decisions of the policy; None = the step that it was trained with."""
     safety: Safety = Safety()
     clock: Clock = Clock()
     devices: tuple[Device, ...] = Field(min_length=1)

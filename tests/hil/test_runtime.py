@@ -4,6 +4,7 @@ import asyncio
 import errno
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -308,13 +309,38 @@ def test_failure_of_the_loop_itself_makes_the_devices_safe_at_once(tmp_path):
     assert not bench.plant.is_open
 
 
-def test_unreachable_rig_is_refused_before_anything_is_written(tmp_path):
+def test_devices_without_a_setpoint_in_force_start_from_the_safe_one(tmp_path):
     bench = Bench(tmp_path)
-    bench.plant.disconnected.add("pv.1")
-    with pytest.raises(RigError, match=r"device 'pv.1': cannot be reached"):
-        asyncio.run(bench.loop.run(5.0))
-    bench.recorder.close()
-    assert bench.plant.log == []
+    read, is_idle = bench.plant.read, [True]
+
+    async def read_idle(deadline_s):
+        snapshot = await read(deadline_s)
+        if not is_idle[0] or bench.plant.log:
+            return snapshot
+        shown = {c: replace(r, value=np.nan) for c, r in snapshot.setpoints.items()}
+        return replace(snapshot, setpoints=shown)
+
+    bench.plant.read = read_idle
+    log = bench.run(5.0)
+    start = first(log, State.ACTIVE)
+    assert np.isnan(log.block("in_force")[: start + 1]).all()
+    assert log.block("written")[start] == pytest.approx([0.4, 0.4])
+    assert log.states[start + 10] == State.ACTIVE
+    assert bench.outcome.unconfirmed == ()
+
+
+def test_reverted_setpoint_is_another_one_than_written(tmp_path):
+    bench = Bench(tmp_path)
+    read = bench.plant.read
+
+    async def read_reverted(deadline_s):
+        snapshot = await read(deadline_s)
+        return replace(snapshot, setpoints={c: replace(r, value=np.nan) for c, r in snapshot.setpoints.items()})
+
+    bench.at(20, lambda: setattr(bench.plant, "read", read_reverted)).at(30, lambda: setattr(bench.plant, "read", read))
+    log = bench.run(5.0)
+    assert first(log, State.FALLBACK) in (22, 23)
+    assert bench.outcome.unconfirmed == ()
 
 
 def test_channel_that_never_comes_is_refused_before_anything_is_written(tmp_path):
