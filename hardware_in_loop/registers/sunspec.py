@@ -12,7 +12,7 @@ from typing import Any
 
 from gridenv.core.errors import MissingExtraError
 from hardware_in_loop.errors import EncodingError, RegisterMapError, RigError
-from hardware_in_loop.registers.codec import REGISTER_MAX, DataType, decode
+from hardware_in_loop.registers.codec import REGISTER_MAX, DataType, decode, encode
 from hardware_in_loop.registers.points import MAX_READ_REGISTERS, Point
 from hardware_in_loop.registers.units import DIRECTED, quantity, unit_name
 
@@ -30,6 +30,7 @@ SUPPORTED = (1, *_LEGACY, *METERS, 701, 702, 703, 704, 705, 706, 712, 713, 714, 
 """Models that register maps are made of; others of a device are passed over."""
 _MAX_MODELS = 200
 _NO_SCALE = -32768
+_NAN_WORDS = (0x7FC0, 0x0000)
 _NUMBERS: Mapping[str, DataType] = {
     "int16": DataType.INT16,
     "sunssf": DataType.INT16,
@@ -233,6 +234,17 @@ def _absent(kind: str, number: DataType) -> tuple[int, ...]:
         return ()
     low, high = number.limits
     return (low,) if low < 0 else (high,)
+
+
+def absent_words(entry: Entry) -> tuple[int, ...]:
+    """Registers with which a device says that it does not implement a point that is a number."""
+    kind = _NUMBERS.get(entry.kind)
+    if kind is None:
+        return (0,) * entry.size
+    if kind is DataType.FLOAT32:
+        return _NAN_WORDS[: entry.size]
+    absent = _absent(entry.kind, kind)
+    return encode(absent[0], kind) if absent else (0,) * entry.size
 
 
 def _counts(model: Model, registers: Sequence[int]) -> dict[str, int]:

@@ -266,8 +266,22 @@ class Clock(Settings):
     """Of the year that a device's seconds are counted in."""
 
 
+class ServerTls(Settings):
+    """What the virtual rig shows to controllers on ports with TLS. Paths are relative to the rig file."""
+
+    ca: Path
+    """Certificates of the authorities that controllers are trusted by."""
+    certificate: Path
+    key: Path
+
+
 class Emulated(Settings):
     """How the virtual rig behaves."""
+
+    control_port: Port | None = None
+    """Port on loopback over which faults are injected; None = none."""
+    tls: ServerTls | None = None
+    """Needed where devices have TLS."""
 
     speed: PositiveFloat = 900.0
     """Seconds of the task's time in a second; 900 = a step of a quarter of an hour every second."""
@@ -279,7 +293,7 @@ class Emulated(Settings):
     within_step: Literal["solve", "hold"] = "solve"
     """`solve`: measurements follow set-points within a step of the task. `hold`: they change when a step ends, as an
     agent sees them in training."""
-    response_s: NonNegativeFloat = 0.2
+    response_s: NonNegativeFloat = 0.3
     """Time constant with which devices follow a set-point, in real time."""
     ramp_share_per_s: PositiveFloat = 2.0
     """Fastest change of a device's output, share of its range."""
