@@ -1,6 +1,7 @@
 """Checking a rig before control: all is read, set-points are written and read back in a window, timers run out."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +12,8 @@ from hardware_in_loop.control.clock import Clock
 from hardware_in_loop.control.exchange import Exchange
 from hardware_in_loop.control.pilot import Pilot
 from hardware_in_loop.control.settings import ControlSettings, SetpointRule
-from hardware_in_loop.control.statistics import percentiles
 from hardware_in_loop.control.states import Trigger
+from hardware_in_loop.control.statistics import percentiles
 from hardware_in_loop.control.watch import Watch
 from hardware_in_loop.link import RigLink, Snapshot
 
@@ -22,6 +23,10 @@ _SETTLE_S = 1.0
 """Time that devices get to follow a set-point before what it did is read. Assumed: a few response times."""
 _SEEN = 4.0
 """A response of a measurement counts if it is this many standard deviations of its noise."""
+_MOST_MISSED_SHARE = 0.1
+"""Exchanges that may be missed while reading, with a warning; more is a failure."""
+_SHOWN_S = 2.0
+"""Time that is given to read a set-point back, so that a missed exchange does not count against the device."""
 _TIMER_MARGIN_S = 2.0
 """Timers count whole seconds, and reading takes a cycle."""
 
@@ -100,23 +105,17 @@ class Commissioning:
 
     async def _check_reading(self) -> list[Item]:
         found: dict[tuple[str, str], str] = {}
+        missed: Counter[str] = Counter()
         snapshots = []
         for _ in range(READ_CYCLES):
             snapshots += await self._read()
             for finding in self._watch.assess(snapshots[-1], self._clock.now()):
+                if finding.trigger is Trigger.MISSED:
+                    missed[finding.subject] += 1
                 found.setdefault((finding.trigger, finding.subject), finding.text)
         last = snapshots[-1]
         items = [_channel_item(c, snapshots, found) for c in self._pilot.observation]
-        items += [
-            Item(
-                kind="device",
-                subject=name,
-                status=Status.FAIL if problems else Status.PASS,
-                detail="; ".join(problems) or _device_text(last, name),
-            )
-            for name in last.devices
-            for problems in [[t for (_, subject), t in found.items() if subject == name]]
-        ]
+        items += [_device_item(name, last, found, missed[name]) for name in last.devices]
         if any(trigger == Trigger.STOP_INPUT for trigger, _ in found):
             items.append(Item(kind="stop input", subject="rig", status=Status.FAIL, detail="is set; clear it"))
         for rule in self._settings.setpoints:
@@ -140,8 +139,7 @@ class Commissioning:
             problem = (await self._write({channel: value})).get(channel, "")
             if problem:
                 return [Item(kind=kind, subject=channel, status=Status.FAIL, detail=f"{value:g} refused: {problem}")]
-            await self._clock.sleep_until(self._clock.now() + rule.readback_within_s)
-            after = (await self._read())[-1]
+            after = await self._shown([channel], self._clock.now() + rule.readback_within_s)
             crossed = self._crossed(before, after, channel)
             if crossed:
                 detail = f"writing it changed {', '.join(crossed)}; correct devices and addresses in the rig file"
@@ -155,6 +153,16 @@ class Commissioning:
             measured.append((value, await self._settled({channel: value})))
         item = Item(kind=kind, subject=channel, status=Status.PASS, detail=f"{', '.join(seen)} read back")
         return [item, *self._response_items(rule, measured)]
+
+    async def _shown(self, channels: Collection[str], since_s: float) -> Snapshot:
+        """A snapshot whose set-points were read after a moment, if they are to be had."""
+        await self._clock.sleep_until(since_s)
+        while True:
+            snapshot = (await self._read())[-1]
+            readings = [snapshot.setpoints.get(channel) for channel in channels]
+            is_new = all(r is not None and r.acquired_s >= since_s for r in readings)
+            if is_new or self._clock.now() > since_s + _SHOWN_S:
+                return snapshot
 
     def _crossed(self, before: Snapshot, after: Snapshot, written: str) -> list[str]:
         """Other set-points that have another value now; one that has run out is none."""
@@ -226,8 +234,8 @@ class Commissioning:
     async def _make_safe(self) -> list[Item]:
         safe = {rule.channel: rule.safe for rule in self._settings.setpoints}
         problems = await self._write(safe)
-        await self._clock.sleep_until(self._clock.now() + max(r.readback_within_s for r in self._settings.setpoints))
-        snapshot = (await self._read())[-1]
+        within_s = max(r.readback_within_s for r in self._settings.setpoints)
+        snapshot = await self._shown(safe, self._clock.now() + within_s)
         for rule in self._settings.setpoints:
             reading = snapshot.setpoints.get(rule.channel)
             if reading is None or not abs(reading.value - rule.safe) <= rule.readback_tolerance:
@@ -270,6 +278,17 @@ def _setpoint_item(rule: SetpointRule, snapshot: Snapshot) -> Item:
         status = Status.PASS if is_inside else Status.FAIL
         detail = f"{reading.value:g} in force; limits {rule.low:g}..{rule.high:g}, ramp {rule.ramp_per_s:g} per s"
     return Item(kind="set-point", subject=rule.channel, status=status, detail=detail)
+
+
+def _device_item(name: str, snapshot: Snapshot, found: Mapping[tuple[str, str], str], missed: int) -> Item:
+    problems = [text for (trigger, subject), text in found.items() if subject == name and trigger != Trigger.MISSED]
+    status, detail = Status.PASS, _device_text(snapshot, name)
+    if missed:
+        detail = f"{missed} of {READ_CYCLES} exchanges missed: {found[Trigger.MISSED, name]}"
+        status = Status.WARNING if missed <= _MOST_MISSED_SHARE * READ_CYCLES else Status.FAIL
+    if problems:
+        status, detail = Status.FAIL, "; ".join(problems)
+    return Item(kind="device", subject=name, status=status, detail=detail)
 
 
 def _device_text(snapshot: Snapshot, name: str) -> str:

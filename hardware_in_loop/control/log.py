@@ -15,6 +15,7 @@ from pyarrow import parquet
 
 from gridenv.core.errors import RunError
 from hardware_in_loop.control.events import EVENTS_FILE, Event, read_events
+from hardware_in_loop.control.gap import Gap, read_gaps
 from hardware_in_loop.control.recorder import RUN_FILE
 from hardware_in_loop.control.segments import CYCLES_FOLDER, Layout, files_of
 
@@ -44,6 +45,11 @@ class Log:
     def of_kind(self, kind: str) -> list[Event]:
         """Events of a kind."""
         return [event for event in self.events if event.kind == kind]
+
+    @cached_property
+    def gaps(self) -> list[Gap]:
+        """Differences of simulation and rig, where they were worked out."""
+        return read_gaps(self.folder)
 
     @cached_property
     def states(self) -> list[str]:

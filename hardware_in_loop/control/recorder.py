@@ -44,6 +44,8 @@ class CycleRecord:
     """Cycles that were left out before this one."""
     latencies_s: Mapping[str, float]
     """By step of the cycle, see `segments.LATENCIES`."""
+    sent_s: float
+    """When set-points were handed over, since the start of the run; NaN if none were."""
     age_s: float
     """Age of the oldest measurement."""
     values: NDArray[np.float64]

@@ -50,6 +50,7 @@ class _Cycle:
     decision: Decision | None = None
     setpoints: Floats | None = None
     results: Mapping[str, WriteResult] | None = None
+    sent_s: float = math.nan
 
 
 class ControlLoop:
@@ -203,6 +204,7 @@ class ControlLoop:
         cycle.setpoints, outgoing = self._outgoing(cycle.decision, begin_s)
         if not outgoing:
             return
+        cycle.sent_s = begin_s
         cycle.results = await self._exchange.write(outgoing, self._timing.write_share * self._timing.period_s)
         cycle.times_s["write"] = self._clock.now() - begin_s
         self._commands.sent(cycle.results, begin_s)
@@ -260,6 +262,7 @@ class ControlLoop:
             is_late=is_late,
             skipped=cycle.skipped,
             latencies_s=cycle.times_s,
+            sent_s=cycle.sent_s - self._journal.start_s,
             age_s=max(ages_s, default=math.nan),
             values=cycle.vector,
             observation=self._pilot.normalised(cycle.vector),

@@ -120,6 +120,7 @@ def to_table(rows: Sequence["CycleRecord"], layout: Layout) -> pa.Table:
         "policy_ran": pa.array([r.policy_ran for r in rows], pa.bool_()),
         "is_late": pa.array([r.is_late for r in rows], pa.bool_()),
         "skipped": pa.array([r.skipped for r in rows], pa.int32()),
+        "sent_s": pa.array([r.sent_s for r in rows], pa.float64()),
         "age_s": pa.array([r.age_s for r in rows], pa.float64()),
     }
     columns |= {f"{name}_s": pa.array([r.latencies_s.get(name, np.nan) for r in rows]) for name in LATENCIES}

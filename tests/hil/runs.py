@@ -12,6 +12,23 @@ from hardware_in_loop.control.segments import Layout
 from tests.hil.plant import ACTIONS, UNITS, Droop, Plant, SimulatedClock, channels, settings
 
 
+def header(rules, mode):
+    """What the program writes into `run.json`."""
+    return {
+        "rig": "bench",
+        "bundle": "bundle",
+        "task": "VoltVar-IEEE33-v0",
+        "utc": "2026-06-01T00:00:00+00:00",
+        "mode": mode,
+        "hashes": {"rig": "r" * 64, "points": "p" * 64, "bundle": "b" * 64},
+        "period_s": rules.timing.period_s,
+        "policy_period_s": rules.timing.policy_period_s,
+        "units": {"bus.1.v_pu": "pu", "bus.2.v_pu": "pu", "bus.3.v_pu": "pu"},
+        "setpoints": {rule.channel: vars(rule) for rule in rules.setpoints},
+        "voltages": [] if rules.voltages is None else list(rules.voltages.channels),
+    }
+
+
 class Bench:
     """A plant, a policy and a loop; `at` schedules what happens in which cycle."""
 
@@ -23,7 +40,7 @@ class Bench:
         self.folder, self.rules = folder / "run", rules or settings()
         observation, action = channels()
         layout = Layout(observations=observation.names, setpoints=ACTIONS, devices=("meter", *UNITS))
-        self.recorder = Recorder(self.folder, layout, {"rig": "bench", "mode": mode})
+        self.recorder = Recorder(self.folder, layout, header(self.rules, mode))
         self.operator = Operator(self.folder)
         self.todo, self.views = {}, []
         self.loop = ControlLoop(

@@ -41,6 +41,7 @@ def row(cycle, t_s=0.0):
         is_late=False,
         skipped=0,
         latencies_s={"read": 0.001},
+        sent_s=t_s,
         age_s=0.01,
         values=np.array([1.0, 0.99, 0.98]) + cycle,
         observation=np.zeros(3, np.float32),
