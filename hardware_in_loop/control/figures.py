@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from hardware_in_loop.control.log import Log
 from hardware_in_loop.control.states import State
@@ -64,16 +65,15 @@ def trajectories(log: Log) -> str:
             rule, unit = log.header["setpoints"][name], log.header["units"].get(name, "")
             axis.axhline(rule["low"], color=_FAINT, lw=0.6)
             axis.axhline(rule["high"], color=_FAINT, lw=0.6)
-            for part, colour, style, label in (
-                ("requested", _COLOURS[1], ":", "asked for"),
-                ("limited", _COLOURS[2], "-", "let through"),
-                ("in_force", _INK, "-", "read back"),
+            for part, colour, width, label in (
+                ("requested", "#f0b48c", 3.0, "asked for"),
+                ("limited", _COLOURS[2], 1.4, "let through"),
+                ("in_force", _INK, 0.7, "read back"),
             ):
                 x, y = _thinned(t_s, log.column(f"{part}.{name}"))
-                axis.plot(x, y, color=colour, ls=style, lw=0.8 if part != "limited" else 1.4, label=label)
+                axis.plot(x, y, color=colour, lw=width, label=label)
             axis.set_title(f"{name}{f' ({unit})' if unit else ''}")
-        if len(names):
-            axes[place].legend(ncols=3, loc="upper right")
+        axes[place].legend(ncols=3, loc="upper right")
         axes[-1].set_xlabel("time (s)")
         return _to_uri(figure)
 
@@ -94,6 +94,9 @@ def jitter(log: Log) -> str:
             axis.hist(values, bins=np.geomspace(low, high, 50).tolist(), color=colour)
             axis.set_xscale("log")
             axis.set_yscale("log")
+            for side in (axis.xaxis, axis.yaxis):
+                side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+                side.set_minor_formatter(NullFormatter())
             axis.set_title(title)
         axes[1].axvline(period_ms, color=_INK, lw=0.8, ls="--")
         axes[0].set_ylabel("cycles")

@@ -5,6 +5,7 @@ from html import escape
 
 from hardware_in_loop.control.checklist import Checklist, Status
 
+_URGENCY = (Status.FAIL, Status.SKIPPED, Status.WARNING, Status.PASS)
 _STYLE = """
 :root { --ink: #222; --quiet: #5c6670; --line: #dfe4e8; --good: #00765a; --bad: #b03a00; --mid: #8a6d00; }
 * { box-sizing: border-box; }
@@ -83,7 +84,8 @@ def checklist_page(checklist: Checklist) -> str:
         "Power into the grid is positive, for loads as well. Warnings do not keep from control; they say what the "
         "check could not see.</p>",
     ]
-    for kind in dict.fromkeys(item.kind for item in checklist.items):
+    worst_first = sorted(checklist.items, key=lambda item: _URGENCY.index(item.status))
+    for kind in dict.fromkeys(item.kind for item in worst_first):
         rows = [(i.subject, i.status, i.detail) for i in checklist.items if i.kind == kind]
         lines += [f"<h2>{escape(kind.capitalize())}</h2>", table(("what", "result", "found"), rows, marked=1)]
     hashes = [(name, value) for name, value in vars(checklist.hashes).items()]

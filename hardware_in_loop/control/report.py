@@ -88,13 +88,28 @@ def _gap(log: Log) -> list[str]:
 
 
 def _events(log: Log) -> str:
-    chosen = [e for e in log.events if e.kind in _SHOWN_EVENTS]
-    rows = [
-        (f"{e.t_s:.2f}", e.kind, ", ".join(f"{k} {v}" for k, v in e.data.items() if k not in ("times_s", "cycle")))
-        for e in chosen[:_MOST_EVENTS]
-    ]
-    more = f"<p>{len(chosen) - _MOST_EVENTS} more in events.jsonl.</p>" if len(chosen) > _MOST_EVENTS else ""
-    return table(("s", "event", "detail"), rows) + more
+    rows: list[tuple[str, str, str]] = []
+    for event in (e for e in log.events if e.kind in _SHOWN_EVENTS):
+        data = {k: v for k, v in event.data.items() if k not in ("times_s", "cycle", "hash")}
+        subject = str(data.pop("subject", ""))
+        detail = ", ".join(f"{k} {v}" for k, v in data.items() if v is not None)
+        row = (f"{event.t_s:.2f}", event.kind, f"{detail}{f' ({subject})' if subject else ''}")
+        # All devices of a rig often miss the same cycle.
+        if (
+            rows
+            and subject
+            and rows[-1][:2] == row[:2]
+            and rows[-1][2].split(" (")[0].split(",")[0] == detail.split(",")[0]
+        ):
+            rows[-1] = (*row[:2], f"{rows[-1][2].removesuffix(')')}, {subject})")
+        else:
+            rows.append(row)
+    more = f"<p>{len(rows) - _MOST_EVENTS} more in events.jsonl.</p>" if len(rows) > _MOST_EVENTS else ""
+    return table(("s", "event", "detail"), rows[:_MOST_EVENTS]) + more
+
+
+def _kind(detail: str) -> str:
+    return detail.split(" (")[0].split(",")[0]
 
 
 def _figure(image: str, caption: str) -> str:

@@ -144,8 +144,13 @@ class Plant:
 
 def channels():
     observation = [Channel(name=b, unit="pu", low=0.5, high=1.5, scale=0.05, offset=1.0, source=b) for b in BUSES]
-    observation += [Channel(name=f, unit="kvar", low=-110.0, high=110.0, scale=100.0, source="pv") for f in FOLLOWED]
-    action = [Channel(name=a, unit="", low=-1.0, high=1.0, scale=1.0, source="pv") for a in ACTIONS]
+    observation += [
+        Channel(name=f, unit="kvar", low=-110.0, high=110.0, scale=100.0, source=u)
+        for f, u in zip(FOLLOWED, UNITS, strict=True)
+    ]
+    action = [
+        Channel(name=a, unit="", low=-1.0, high=1.0, scale=1.0, source=u) for a, u in zip(ACTIONS, UNITS, strict=True)
+    ]
     return ChannelSet(tuple(observation)), ChannelSet(tuple(action))
 
 
