@@ -4,7 +4,7 @@
 {"ask": "fault", "device": "pv_10", "kind": "latency", "seconds": 2}
 {"ask": "clear"}                                    all devices; or "device", "kind"
 {"ask": "set", "device": "scada", "point": "operator_stop", "value": 1}
-{"ask": "restart", "day": 0}
+{"ask": "restart", "day": 60, "hour": 16}
 {"ask": "stop"}
 """
 
@@ -91,7 +91,7 @@ class ControlPort:
                 raise RigError(f"device '{request['device']}' has no point '{request['point']}'")
             store.set(request["point"], float(request["value"]))
         elif ask == "restart":
-            emulator.restart(int(request.get("day", 0)))
+            emulator.restart(int(request.get("day", 0)), float(request.get("hour", 0.0)))
         elif ask == "stop":
             self._stop.set()
         else:

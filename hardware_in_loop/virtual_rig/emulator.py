@@ -69,7 +69,7 @@ class Emulator:
         self._phase = 0.0
         self._view: View | None = None
         self._shown: dict[str, float] = {}
-        self._restart_day: int | None = None
+        self._restart: tuple[int, float] | None = None
         self._start_s = time.monotonic()
 
     @property
@@ -129,8 +129,8 @@ class Emulator:
         since_s = now_s - self._start_s
         for device in self.devices.values():
             device.tick(since_s)
-        if self._restart_day is not None:
-            self._begin(self._restart_day)
+        if self._restart is not None:
+            self._begin(*self._restart)
         assert self._view is not None
         droop = self._view.droop if self.settings.uncommanded == "volt_var" else {}
         for command in self._commands.values():
@@ -145,9 +145,9 @@ class Emulator:
             await self._finish_step(held)
         self._show()
 
-    def restart(self, day: int) -> None:
-        """Begin a day of the split at the next tick; devices go on as they are, totals begin anew."""
-        self._restart_day = day
+    def restart(self, day: int, hour: float = 0.0) -> None:
+        """Begin at an hour of a day of the split at the next tick; devices go on as they are, totals begin anew."""
+        self._restart = day, hour
 
     def device(self, name: str) -> VirtualDevice:
         """A device by its name.
@@ -209,9 +209,9 @@ class Emulator:
         self._view = await self._look()
         self._shown = dict(view.after) if held else self._measurements(self._view)
 
-    def _begin(self, day: int) -> None:
-        self._restart_day, self._phase = None, 0.0
-        self.simulator.restart(day)
+    def _begin(self, day: int, hour: float) -> None:
+        self._restart, self._phase = None, 0.0
+        self.simulator.restart(day, hour)
         self.totals = Totals()
         self.history.clear()
 

@@ -10,6 +10,7 @@ from jax import numpy as jnp
 from numpy.typing import NDArray
 
 from gridenv.core.channels import ChannelSet
+from gridenv.core.units import HOURS_PER_DAY, SECONDS_PER_HOUR
 from gridenv.policy.codec import Codec
 from gridenv.sim.model import GridModel
 from gridenv.sim.state import GridOutput, GridState
@@ -61,8 +62,8 @@ class Simulator:
             )
         self._codec = Codec.of(self._task.action)
         self._program = jax.jit(self._view)
-        self.day = day
-        self.state: EnvState = self._begin(day)
+        self.day, self._first_step = day, 0
+        self.state: EnvState = self._begin()
 
     @property
     def observation(self) -> ChannelSet:
@@ -82,17 +83,19 @@ class Simulator:
     @property
     def step_s(self) -> float:
         """Length of a step."""
-        return self.params.model.dt_h * 3600.0
+        return self.params.model.dt_h * SECONDS_PER_HOUR
 
     @property
     def scenario_step(self) -> int:
         """Scenario step that goes on now."""
         return int(self.state.grid.t)
 
-    def restart(self, day: int) -> None:
-        """Stand at the midnight of a day of the split, counted around."""
+    def restart(self, day: int, hour: float = 0.0) -> None:
+        """Stand at an hour of a day of the split, counted around."""
+        steps_per_day = round(HOURS_PER_DAY / self.params.model.dt_h)
         self.day = day % len(self.starts)
-        self.state = self._begin(self.day)
+        self._first_step = int(hour / self.params.model.dt_h) % steps_per_day
+        self.state = self._begin()
 
     def view(self, commands: dict[str, float]) -> View:
         """The present step with these commands, all action channels in physical units; nothing moves on."""
@@ -116,11 +119,11 @@ class Simulator:
     def go_on(self, view: View) -> None:
         """The step is over, with the commands of the view; at the end of a day the next one of the split begins."""
         self.state = view.following
-        if int(self.state.steps) >= self.params.steps_per_episode:
+        if int(self.state.steps) + self._first_step >= self.params.steps_per_episode:
             self.restart(self.day + 1)
 
-    def _begin(self, day: int) -> EnvState:
-        return self.env.reset_at(jnp.asarray(self.starts[day]), self.params)[1]
+    def _begin(self) -> EnvState:
+        return self.env.reset_at(jnp.asarray(self.starts[self.day] + self._first_step), self.params)[1]
 
     def _view(self, state: EnvState, action: Array, params: Any) -> dict[str, Any]:
         t = self.env.advance(state, action, params)
