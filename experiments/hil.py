@@ -1,14 +1,10 @@
 """What the commands for rigs do: run, check, replay."""
 
 import asyncio
-import platform
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from experiments import console
-from experiments.provenance import package_version
 from gridenv.core.config import display_path
 from gridenv.core.errors import RunError
 from gridenv.policy.runtime import load_policy
@@ -23,9 +19,7 @@ from hardware_in_loop.control.pilot import Pilot
 from hardware_in_loop.control.recorder import Recorder
 from hardware_in_loop.control.replay import Replay, replay
 from hardware_in_loop.control.runtime import ControlLoop
-from hardware_in_loop.control.session import Session, bundle_hash, open_session
-
-_PACKAGES = ("gridenv", "numpy", "onnxruntime", "pyarrow", "pymodbus", "scipy")
+from hardware_in_loop.control.session import bundle_hash, open_session, run_header
 
 
 def run(
@@ -52,7 +46,7 @@ async def _run(
             raise RunError(f"mode active: {problem}")
         now = datetime.now(UTC)
         folder = folder or Path("runs/hil") / session.file.name / f"{now:%Y%m%dT%H%M%SZ}-{mode}"
-        recorder = Recorder(folder, session.layout, _header(session, mode, now))
+        recorder = Recorder(folder, session.layout, run_header(session, mode, now))
         operator = Operator(folder, session.stop_file)
         console.say(f"run: {display_path(folder)}; an empty file `estop`, `stop`, `disarm` or `arm` in its `control`")
         view = LiveView(session.settings, console.STATUS)
@@ -127,38 +121,3 @@ def replay_run(folder: Path, bundle: Path | None) -> Replay:
     if bundle is None and (not path.is_dir() or bundle_hash(path) != log.header["hashes"]["bundle"]):
         raise RunError(f"run '{folder}': its bundle '{path}' is not there or another one by now; name it by --bundle")
     return replay(log, Pilot.of(load_policy(path)))
-
-
-def _header(session: Session, mode: Mode, now: datetime) -> dict[str, Any]:
-    timing, limits = session.settings.timing, session.settings.limits
-    return {
-        "format": "gridenv.hil-run/1",
-        "rig": session.file.name,
-        "rig_file": str(session.file.path),
-        "bundle": str(session.bundle.resolve()),
-        "hashes": vars(session.hashes),
-        "mode": mode,
-        "utc": now.isoformat(timespec="seconds"),
-        "task": session.policy.manifest.task,
-        "period_s": timing.period_s,
-        "policy_period_s": timing.policy_period_s,
-        "timing": vars(timing),
-        "setpoints": {
-            rule.channel: {
-                "low": rule.low,
-                "high": rule.high,
-                "ramp_per_s": rule.ramp_per_s,
-                "safe": rule.safe,
-                "step": rule.step,
-                "readback_tolerance": rule.readback_tolerance,
-            }
-            for rule in session.settings.setpoints
-        },
-        "units": {c.name: c.unit for c in (*session.pilot.observation, *session.pilot.action)},
-        "voltages": [] if session.settings.voltages is None else list(session.settings.voltages.channels),
-        "longest_ramp_s": session.settings.longest_ramp_s,
-        "n_setpoints": len(limits.channels),
-        "platform": platform.platform(),
-        "python": sys.version.split()[0],
-        "packages": {name: package_version(name) for name in _PACKAGES},
-    }

@@ -2,16 +2,22 @@
 
 import hashlib
 import json
+import platform
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from gridenv.core.errors import raise_collected
 from gridenv.policy.bundle import SUMS_FILE
 from gridenv.policy.runtime import Policy, load_policy
 from hardware_in_loop.control.checklist import Hashes
 from hardware_in_loop.control.commissioning import WriteTest
+from hardware_in_loop.control.outcome import Mode
 from hardware_in_loop.control.pilot import Pilot
 from hardware_in_loop.control.rules import Register, control_settings
 from hardware_in_loop.control.segments import Layout
@@ -19,6 +25,8 @@ from hardware_in_loop.control.settings import ControlSettings
 from hardware_in_loop.errors import RigFileError
 from hardware_in_loop.modbus.link import ModbusLink
 from hardware_in_loop.rig.files import RigFile, load_rig
+
+_PACKAGES = ("gridenv", "numpy", "onnxruntime", "pyarrow", "pymodbus", "scipy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +118,49 @@ def points_hash(link: ModbusLink) -> str:
         for name, device in link.devices.items()
     }
     return hashlib.sha256(json.dumps(points, sort_keys=True).encode()).hexdigest()
+
+
+def run_header(session: Session, mode: Mode, now: datetime) -> dict[str, Any]:
+    """What `run.json` says of a run."""
+    timing, limits = session.settings.timing, session.settings.limits
+    return {
+        "format": "gridenv.hil-run/1",
+        "rig": session.file.name,
+        "rig_file": str(session.file.path),
+        "bundle": str(session.bundle.resolve()),
+        "hashes": vars(session.hashes),
+        "mode": mode,
+        "utc": now.isoformat(timespec="seconds"),
+        "task": session.policy.manifest.task,
+        "period_s": timing.period_s,
+        "policy_period_s": timing.policy_period_s,
+        "timing": vars(timing),
+        "setpoints": {
+            rule.channel: {
+                "low": rule.low,
+                "high": rule.high,
+                "ramp_per_s": rule.ramp_per_s,
+                "safe": rule.safe,
+                "step": rule.step,
+                "readback_tolerance": rule.readback_tolerance,
+            }
+            for rule in session.settings.setpoints
+        },
+        "units": {c.name: c.unit for c in (*session.pilot.observation, *session.pilot.action)},
+        "voltages": [] if session.settings.voltages is None else list(session.settings.voltages.channels),
+        "longest_ramp_s": session.settings.longest_ramp_s,
+        "n_setpoints": len(limits.channels),
+        "platform": platform.platform(),
+        "python": sys.version.split()[0],
+        "packages": {name: _version(name) for name in _PACKAGES},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def _task_problems(file: RigFile, policy: Policy) -> list[str]:

@@ -80,7 +80,8 @@ class Watch:
         if request is None:
             return [Finding(trigger=Trigger.POLICY_INVALID, subject="policy", text=problem)]
         limits, timing = self._settings.limits, self._settings.timing
-        if self._request is not None:
+        # The same request again is no new decision: somebody else decides less often than he is asked.
+        if self._request is not None and not np.array_equal(request, self._request):
             step = (request - self._request) / (limits.high - limits.low)
             is_large = np.abs(step) > timing.swing_share
             turns_back = is_large & (step * self._step < 0.0)
