@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from experiments import cli_studies
+from experiments import cli_hil, cli_studies
 from experiments.bench.cli import app as bench
 from experiments.stopping import StoppedError
 from gridenv.core.errors import ConfigError, GridEnvError
@@ -20,6 +20,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(bench, name="bench")
+app.add_typer(cli_hil.app, name="hil")
 
 DEMO_EXPERIMENT = "voltvar_ieee33"
 DEMO_SEEDS = "seeds=[0,1,2]"

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from gridenv.adapters.actions import checked_action
+from gridenv.adapters.backends import METADATA
 from gridenv.adapters.episodes import START_STEP, Episodes
 from gridenv.adapters.program import MIN_ROWS, program
 from gridenv.core.errors import ConfigError
@@ -30,7 +31,7 @@ class GymEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     A step is one compiled call. Infos are documented in docs/environments.md.
     """
 
-    metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 4}  # noqa: RUF012  (Gymnasium's own form)
+    metadata = METADATA
 
     def __init__(self, task_id: str, *, render_mode: str | None = None, **config: Any) -> None:
         """Build the task; equal settings share one compiled program.
