@@ -126,6 +126,12 @@ class ModbusClient:
     async def read(self, table: Table, address: int, count: int, timeout_s: float | None = None) -> tuple[int, ...]:
         """Registers or bits.
 
+        Args:
+            table: where they are.
+            address: of the first.
+            count: how many.
+            timeout_s: None = that of the transport.
+
         Raises:
             ExchangeError: if the device did not give exactly these in time.
         """
@@ -159,7 +165,7 @@ class ModbusClient:
         return self._transport.unit
 
     async def _exchange(self, call: Callable[[Any], Awaitable[Any]], timeout_s: float | None) -> Any:
-        limit_s = min(self._transport.timeout_s, self._transport.timeout_s if timeout_s is None else timeout_s)
+        limit_s = self._transport.timeout_s if timeout_s is None else timeout_s
         async with self._lock:
             if not self.is_connected:
                 raise self._fault(Fault.DISCONNECTED, f"not connected ({self._why})")
