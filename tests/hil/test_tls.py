@@ -1,15 +1,21 @@
 """Modbus/TCP Security: certificates on both sides, roles, and what must not get through."""
 
 import asyncio
+import re
+import shutil
 import ssl
 import struct
+import subprocess
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from hardware_in_loop.errors import RigError
 from hardware_in_loop.modbus.client import ExchangeError, Fault, ModbusClient
 from hardware_in_loop.registers import Table
-from hardware_in_loop.rig.certificates import client_context, server_context
+from hardware_in_loop.rig.certificates import client_context, role_of, server_context
 from hardware_in_loop.rig.schema import Tcp, Tls
 from tests.hil.certificates import Authority
 from tests.hil.wire import adu, run, serving, talk
@@ -174,5 +180,21 @@ def test_client_puts_a_reply_in_two_records_together(keys):
         assert await client.read(Table.HOLDING, 0, 1) == (9,)
         await client.close()
         server.close()
+
+    run(check())
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is missing; install it from the distribution")
+def test_certificates_of_openssl_as_in_the_documentation(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "hil" / "emulator.md").read_text(encoding="utf-8")
+    (commands,) = re.findall(r"```\n(openssl req -x509.*?)```", page, re.DOTALL)
+    subprocess.run(["sh", "-e", "-c", commands], cwd=tmp_path, check=True, capture_output=True, timeout=20)
+    certificate = x509.load_pem_x509_certificate((tmp_path / "operator.pem").read_bytes())
+    assert role_of(certificate.public_bytes(serialization.Encoding.DER)) == "Operator"
+
+    async def check():
+        tls = server_context(*(tmp_path / n for n in ("ca.pem", "operator.pem", "operator.key")))
+        async with serving(tls=tls) as server:
+            assert await use(tmp_path, server.port, "operator") == [(0, 0), None]
 
     run(check())
