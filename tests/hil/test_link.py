@@ -4,6 +4,7 @@ import asyncio
 import math
 import time
 from contextlib import asynccontextmanager
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -113,22 +114,31 @@ def test_setpoint_goes_out_whole_is_read_back_and_reverts(tmp_path):
     run(check())
 
 
+def two_seconds(values):
+    values["safety"]["reversion_s"] = 2
+
+
 def test_unchanged_setpoint_is_sent_again_at_half_the_timer_and_never_runs_out(tmp_path):
     async def check():
-        async with lab(tmp_path) as it:
-            taken = []
+        async with lab(tmp_path, two_seconds) as it:
+            commands, beats = [], []
             inner = it.devices["pv"].store.on_write
-            it.devices["pv"].store.on_write = lambda values: (taken.append(set(values)), inner(values))
-            end = time.monotonic() + 2.2
+
+            def seen(values):
+                (commands if "704.VarSetPct" in values else beats).append(time.monotonic())
+                inner(values)
+
+            it.devices["pv"].store.on_write = seen
+            end = time.monotonic() + 2.5
             while time.monotonic() < end:
-                await it.link.write({NAME: 0.5}, 0.05)
+                await it.link.write({NAME: 0.5}, 0.2)
                 it.tick()
-                assert (await it.link.read(0.05)).setpoints[NAME].value == pytest.approx(0.5)
+                assert (await it.link.read(0.2)).setpoints[NAME].value == pytest.approx(0.5)
                 await asyncio.sleep(0.05)
-            commands = [t for t in taken if "704.VarSetPct" in t]
-            beats = [t for t in taken if t == {"715.ControllerHb"}]
-            assert 4 <= len(commands) <= 6
-            assert len(beats) == 3
+            # A second passes from one to the next, of the timer as of the heartbeat.
+            for times in (commands, beats):
+                assert len(times) in (2, 3)
+                assert all(b - a > 0.95 for a, b in pairwise(times))
             assert it.devices["pv"].commands[NAME].reversions == 0
 
     run(check())
