@@ -36,6 +36,7 @@ MODELS = [
 
 
 def channel(name: str, unit: str, low: float, high: float) -> Channel:
+    low, high = float(low), float(high)
     return Channel(name=name, unit=unit, low=low, high=high, scale=max(abs(low), abs(high)), source=name)
 
 
