@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from experiments import cli_hil, cli_studies
+from experiments import cli_hil, cli_reports, cli_studies
 from experiments.bench.cli import app as bench
 from experiments.stopping import StoppedError
 from gridenv.core.errors import ConfigError, GridEnvError
@@ -46,10 +46,6 @@ Overrides = Annotated[
         "others. A run's config.yaml shows all keys.",
         show_default=False,
     ),
-]
-RunPaths = Annotated[
-    list[Path],
-    typer.Argument(metavar="RUN...", help="Folders of runs, or a folder that holds runs.", show_default=False),
 ]
 RunsFolder = Annotated[Path, typer.Option("--runs", help="Folder in which run folders are made.")]
 Split = Annotated[
@@ -217,11 +213,7 @@ def movie(
     console.say(f"written: {display_path(file)}")
 
 
-@app.command(short_help="Write a page with figures about finished runs.")
-def report(runs: RunPaths, split: Split = None) -> None:
-    """Write one self-contained HTML page about finished runs (or a folder of runs)."""
-    _prepare_jax()
-    _report(runs, split)
+app.command(short_help="Write a page with figures about runs, a sweep or comparisons.")(cli_reports.report)
 
 
 @app.command(short_help="Train, score and report the volt-var experiment.")
@@ -235,20 +227,7 @@ def demo(overrides: Overrides = None, runs: RunsFolder = Path("runs")) -> None:
     _prepare_jax()
     from experiments import train as training
 
-    _report([run.folder for run in training.train(config, runs)], None)
-
-
-def _report(runs: list[Path], split: str | None) -> None:
-    from experiments import console, report, tables, tracking
-    from experiments.results import evaluate_runs
-
-    evaluation, summary, file = evaluate_runs(runs, split, None)
-    page = report.write(evaluation, summary, file.parent)
-    console.OUTPUT.print(tables.evaluation_table(summary))
-    for warning in summary.warnings:
-        console.say(f"warning: {warning}")
-    typer.echo(f"report: {page}")
-    tracking.publish(evaluation.runs)
+    cli_reports.report_runs([run.folder for run in training.train(config, runs)], None)
 
 
 def _prepare_jax() -> None:

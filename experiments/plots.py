@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from experiments.layout import Diagram
 from experiments.style import BAND, FAINT, INK, WIDTH_IN, colour, label, styled, voltage_colours
 from gridenv.core.units import HOURS_PER_DAY, PERCENT
-from gridenv.exogenous.timebase import STEPS_PER_HOUR, YEAR_START
+from gridenv.exogenous.timebase import STEPS_PER_HOUR
 from gridenv.tasks.terms import V_BAND_HIGH_PU, V_BAND_LOW_PU
 
 Voltages = NDArray[np.float32]
@@ -49,11 +49,6 @@ class Day:
     """[step, bus]"""
     note: str
     """What to say about it beside the date."""
-
-
-def date_of(start: int) -> datetime:
-    """Date and time of a scenario step."""
-    return YEAR_START + timedelta(hours=start / STEPS_PER_HOUR)
 
 
 def learning_curve(curves: Sequence[Curve], references_eur: Mapping[str, float], agent: str, split: str) -> Figure:

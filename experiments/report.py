@@ -10,6 +10,7 @@ from string import Template
 import numpy as np
 
 from experiments import plots, report_parts, selection
+from experiments.dates import date_of
 from experiments.evaluate import Evaluation
 from experiments.layout import Diagram, arrange
 from experiments.references import reference_results
@@ -95,7 +96,7 @@ def _weeks(evaluation: Evaluation, results: dict[str, selection.EpisodeResults])
     def figure(side: Side) -> str:
         episodes = selection.worst_week(first, side)
         panels = {name: selection.joined(r, episodes)[:, index] for name, r in shown.items()}
-        date = plots.date_of(int(first.start[episodes[0]]))
+        date = date_of(int(first.start[episodes[0]]))
         image = to_data_uri(plots.week(panels, date, diagram.buses_in_order))
         return _figure(
             image,
@@ -117,7 +118,7 @@ def _grids(evaluation: Evaluation, results: dict[str, selection.EpisodeResults])
         episode, step = selection.worst_moment(first, side)
         panels = {name: r.v_pu[episode, step] for name, r in shown.items()}
         image = to_data_uri(plots.one_line(panels, diagram, buses, _sites(evaluation)))
-        date = plots.date_of(int(first.start[episode]) + step)
+        date = date_of(int(first.start[episode]) + step)
         return _figure(
             image,
             f"{date:%A} {date.day} {date:%B, %H:%M}: the moment with the most {_SIDE_TEXT[side]} "

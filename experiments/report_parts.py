@@ -105,16 +105,17 @@ def _controller_row(c: ControllerSummary) -> list[str]:
     v_band = c.cost.get("v_band")
     return [
         f'<span class="dot" style="background:{colour(c.name)}"></span>{escape(label(c.name))}',
-        _DASH if c.score is None else _interval(c.score, 2),
-        _interval(c.return_eur, 0),
+        _DASH if c.score is None else interval_cell(c.score, 2),
+        interval_cell(c.return_eur, 0),
         _DASH if v_band is None else _interval(v_band, 4),
-        _interval(share, 2),
-        _interval(c.loss_kwh, 0),
+        interval_cell(share, 2),
+        interval_cell(c.loss_kwh, 0),
         f"{c.v_min_pu:.3f}<small>to {c.v_max_pu:.3f}</small>",
     ]
 
 
-def _interval(interval: Interval, digits: int) -> str:
+def interval_cell(interval: Interval, digits: int) -> str:
+    """A mean with its interval in small print."""
     mean = number(interval.mean, digits)
     if interval.low == interval.high:
         return mean
