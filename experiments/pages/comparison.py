@@ -120,10 +120,10 @@ def _task(task: TaskResults, looks: dict[str, Style], days: list[dict[str, Any]]
         "other beats in both. Bars: 95 % intervals."
     )
     parts += ["<h3>Return against limits</h3>", shell.figure(charts.pareto(trades), f"{name}-pareto", caption)]
-    values = [(n, looks[n], c.per_episode) for n, c, _ in rows if c.per_episode is not None]
+    values = [(looks[n], c.per_episode) for n, c, _ in rows if c.per_episode is not None]
     evaluation = task.first.evaluation
     days.append(day_values(evaluation.episode_starts, evaluation.steps_per_episode, values))
-    unbroken = unbroken_costs([v for _, _, v in values])
+    unbroken = unbroken_costs([v for _, v in values])
     parts += ["<h3>Single days</h3>", section(len(days) - 1, days[-1], unbroken)]
     return "\n".join(parts)
 

@@ -16,7 +16,7 @@ _DIGITS = 6
 def day_values(
     starts: Sequence[str],
     steps_per_episode: int,
-    controllers: Sequence[tuple[str, Style, EpisodeValues]],
+    controllers: Sequence[tuple[Style, EpisodeValues]],
     first: int | None = None,
 ) -> dict[str, Any]:
     """What the script of the page needs of a task.
@@ -27,15 +27,15 @@ def day_values(
         controllers: in the order of the rows.
         first: episode that is chosen at first; the one with the worst mean return if left out.
     """
-    costs = dict.fromkeys(name for _, _, values in controllers for name in values.cost)
-    broken = [name for name in costs if any(any(v.cost.get(name, ())) for _, _, v in controllers)]
+    costs = dict.fromkeys(name for _, values in controllers for name in values.cost)
+    broken = [name for name in costs if any(any(v.cost.get(name, ())) for _, v in controllers)]
     is_day = steps_per_episode == STEPS_PER_DAY
     return {
         "word": "day" if is_day else "episode",
         "dates": [_date(start, is_day=is_day) for start in starts],
-        "first": _worst([values.return_eur for _, _, values in controllers]) if first is None else first,
+        "first": _worst([values.return_eur for _, values in controllers]) if first is None else first,
         "costs": broken,
-        "controllers": [_controller(style, values, broken) for _, style, values in controllers],
+        "controllers": [_controller(style, values, broken) for style, values in controllers],
     }
 
 

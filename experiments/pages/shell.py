@@ -103,8 +103,9 @@ def anchor(name: str) -> str:
 
 def _cell(content: str, kind: str, *, is_first: bool) -> str:
     value = re.match(r"\s*([-\u2212+]?[\d,]+\.?\d*(?:e[-+]?\d+)?)", re.sub(r"<[^>]*>", "", content))
-    number = "" if kind or is_first or not value else value[1].replace(",", "").replace("\u2212", "-")
-    attribute = f' data-v="{number}"' if number else ""
+    number = value[1].replace(",", "").replace("\u2212", "-") if value else ""
+    # Cells of numbers that have none stand at the end, whichever way they are sorted.
+    attribute = "" if kind or is_first else f' data-v="{number}"'
     tag, scope = ("th", ' scope="row"') if is_first else ("td", "")
     return f"<{tag}{scope}{_class(kind)}{attribute}>{content}</{tag}>"
 

@@ -139,7 +139,7 @@ def _pareto(sweep: SweepFolder, shown: Sequence[_Shown]) -> str:
     trades = []
     for one in shown:
         split = one.result.trial.config.run.evaluation.training_split
-        measured = [r.metrics for r in one.result.runs if f"{split}/economic_eur" in r.metrics]
+        measured = [r.metrics for r in one.result.runs if f"{split}/return_eur" in r.metrics]
         economic = [m[f"{split}/economic_eur"] for m in measured]
         limits = [m[f"{split}/economic_eur"] - m[f"{split}/return_eur"] for m in measured]
         trades.append(charts.Trade(one.style, mean_interval(economic), mean_interval(limits)))
@@ -159,14 +159,11 @@ def _days(sweep: SweepFolder, shown: Sequence[_Shown], days: list[dict[str, Any]
     first = summaries[0]
     references = first.controllers[1:]
     looks = styles([c.name for c in references], [])
-    values = [(c.name, looks[c.name], c.per_episode) for c in references]
-    values += [
-        (one.result.trial.name, one.style, summary.controllers[0].per_episode)
-        for one, summary in zip(alike, summaries, strict=True)
-    ]
+    values = [(looks[c.name], c.per_episode) for c in references]
+    values += [(one.style, summary.controllers[0].per_episode) for one, summary in zip(alike, summaries, strict=True)]
     days.append(day_values(first.episode_starts, first.steps_per_episode, values))
     told = f"<p>The best trials that came to their end, on all {first.episodes} {first.split} episodes.</p>"
-    return told + section(0, days[0], unbroken_costs([v for _, _, v in values]))
+    return told + section(0, days[0], unbroken_costs([v for _, v in values]))
 
 
 def _evaluated(result: TrialResult) -> Summary:

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from experiments.comparison import fitting_references
@@ -12,6 +13,7 @@ from experiments.config import compose
 from experiments.run import open_run
 from gridenv.core.errors import ConfigError
 from tests.e2e.test_cli import gridenv
+from tests.unit.experiments.comparisons import check_page
 
 EXPERIMENT = "voltvar_ieee33_smoke"
 
@@ -32,7 +34,12 @@ def test_a_comparison_trains_what_is_missing_and_nothing_twice(tmp_path: Path) -
     assert entry["steps"] == 9600
     table = (folder / "comparison.md").read_text()
     assert [line.split(" | ")[1] for line in table.splitlines()[2:]] == ["none", "rule", "ppo"]
-    assert "VoltVar-IEEE33-v0" in (folder / "report.html").read_text(encoding="utf-8")
+    page = check_page((folder / "report.html").read_text(encoding="utf-8"))
+    (days,) = page.days()
+    measured = entry["evaluation"]["controllers"]["rule"]
+    shown = next(c for c in days["controllers"] if c["label"] == "rule")
+    assert np.mean(shown["return_eur"]) == pytest.approx(measured["return_eur"]["mean"], rel=1e-4)
+    assert entry["made_with"]["packages"]["numpy"] == [np.__version__]
     first, second = sorted((folder / EXPERIMENT).glob("*-seed*"))
     kept, written = open_run(first), open_run(first).metrics_path.stat().st_mtime_ns
     shutil.rmtree(second)
