@@ -122,9 +122,9 @@ def _train_again(config: ExperimentConfig, run: Run, updates: int, runs_folder: 
     seeds = run.versions.get("seeds_together") or [run.seed]
     settings = config.run.model_copy(update={"seeds": tuple(seeds), "wandb": WandbConfig(mode="disabled")})
     whole = config.model_copy(update={"run": settings})
-    trainer = Trainer(whole)
-    group = [trainer.begin(create_run(whole, seed, runs_folder)) for seed in seeds]
-    trainer.train(group, updates)
+    with Trainer(whole) as trainer:
+        group = [trainer.begin(create_run(whole, seed, runs_folder)) for seed in seeds]
+        trainer.train(group, updates)
     return group[seeds.index(run.seed)].run
 
 

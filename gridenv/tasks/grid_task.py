@@ -1,5 +1,7 @@
 """A control task from its settings: the assembled grid with its channels, rewards and costs."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from jax import Array
 from jax import numpy as jnp
@@ -39,31 +41,37 @@ def make(config: GridTaskConfig, task_id: str) -> tuple[GridEnv, EnvParams]:
         )
 
 
+@dataclass(frozen=True)
+class Beginning:
+    """The grid in the first step as it stands before anything is commanded."""
+
+    actuator: Actuator
+    n_node: int
+
+    def __call__(self, model: GridModel, start: Array) -> tuple[GridState, GridOutput]:
+        """State and measurements at first scenario steps [*batch]."""
+        t = jnp.asarray(start)
+        state = GridState(
+            t=t,
+            slot_voltage=jnp.broadcast_to(model.flow.slot_no_load, (*t.shape, *model.flow.slot_no_load.shape)),
+            v_pu=jnp.ones((*t.shape, self.n_node), model.flow.dtype),
+            devices=tuple(group.family.init(group.params, t) for group in model.groups),
+        )
+        idle = self.actuator.idle(model, state)
+        after, output = grid_step(model, state, self.actuator.command(model, state, idle))
+        return GridState(t=t, slot_voltage=after.slot_voltage, v_pu=after.v_pu, devices=state.devices), output
+
+
 def _task(config: GridTaskConfig, task_id: str, assembly: Assembly) -> Task:
     observation, observe = observer(config, assembly)
     actuator = Actuator(groups=assembly.groups)
     settler = _settler(config, assembly)
-
-    def begin(model: GridModel, start: Array) -> tuple[GridState, GridOutput]:
-        """The grid in the first step as it stands before anything is commanded."""
-        t = jnp.asarray(start)
-        dtype = model.flow.dtype
-        state = GridState(
-            t=t,
-            slot_voltage=jnp.broadcast_to(model.flow.slot_no_load, (*t.shape, *model.flow.slot_no_load.shape)),
-            v_pu=jnp.ones((*t.shape, len(assembly.power_flow.node_names)), dtype),
-            devices=tuple(group.family.init(group.params, t) for group in model.groups),
-        )
-        idle = actuator.idle(model, state)
-        after, output = grid_step(model, state, actuator.command(model, state, idle))
-        return GridState(t=t, slot_voltage=after.slot_voltage, v_pu=after.v_pu, devices=state.devices), output
-
     return Task(
         id=task_id,
         observation=observation,
         actuator=actuator,
         cost_names=settler.cost_names,
-        begin=begin,
+        begin=Beginning(actuator, len(assembly.power_flow.node_names)),
         observe=observe,
         settle=settler,
         power_flow=assembly.power_flow,
