@@ -1,4 +1,4 @@
-"""A Modbus client that trusts no reply. pymodbus carries the bytes; it is imported in this file only.
+"""A Modbus client that trusts no reply. pymodbus carries the bytes.
 
 pymodbus 3.16 accepts replies of transaction 0, of another function and of another length as data, waits 12 s for a
 silent device and goes on trying a request by itself. So every byte that arrives is looked at first, every request has
@@ -7,17 +7,15 @@ a deadline of its own and is sent once, and a connection that misbehaves is give
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gridenv.core.errors import MissingExtraError
 from hardware_in_loop.errors import RigError
+from hardware_in_loop.modbus.library import library
 from hardware_in_loop.modbus.replies import RtuWatch, TcpWatch
 from hardware_in_loop.registers.points import Table
 from hardware_in_loop.rig.certificates import client_context
@@ -77,7 +75,7 @@ class ModbusClient:
             MissingExtraError: if pymodbus is not installed.
         """
         self.label, self._transport, self._beside = label, transport, beside
-        self._library = _library()
+        self._library = library()
         self._client: Any = None
         self._watch: TcpWatch | RtuWatch = TcpWatch()
         self._violation: asyncio.Future[tuple[Fault, str]] | None = None
@@ -306,43 +304,3 @@ class ModbusClient:
             if self._violation is not None and not self._violation.done():
                 self._violation.set_result((Fault.DISCONNECTED, self._why))
             self._lost.set()
-
-
-class _Library:
-    """What is used of pymodbus."""
-
-    def __init__(self) -> None:
-        from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
-        from pymodbus.framer import FramerType
-        from pymodbus.transport import CommParams, CommType
-
-        # It says on standard error what is counted and told here.
-        logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL + 1)
-        self.tcp, self.serial = AsyncModbusTcpClient, AsyncModbusSerialClient
-
-        class TlsClient(AsyncModbusTcpClient):
-            """Frames over TLS as over TCP; pymodbus's own loses what comes in two records."""
-
-            def __init__(self, host: str, port: int, context: Any, name: str, common: dict[str, Any]) -> None:
-                self.comm_params = CommParams(
-                    comm_type=CommType.TLS,
-                    host=host,
-                    port=port,
-                    sslctx=context,
-                    comm_name="tls",
-                    reconnect_delay=0,
-                    timeout_connect=common["timeout"],
-                )
-                super().__init__(host, framer=FramerType.SOCKET, **common)
-                self.ctx.call_create = partial(self.ctx.call_create, server_hostname=name)  # type: ignore[call-arg]
-
-        self.tls = TlsClient
-
-
-def _library() -> _Library:
-    try:
-        return _Library()
-    except ImportError as error:
-        raise MissingExtraError(
-            "package 'pymodbus' is not installed; install it with pip install \"gridenv[hil]\""
-        ) from error

@@ -5,29 +5,21 @@ model that a device has twice is called `<model>#2` the second time.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
 
-from gridenv.core.errors import MissingExtraError
-from hardware_in_loop.errors import EncodingError, RegisterMapError, RigError
+from hardware_in_loop.errors import EncodingError, RigError
 from hardware_in_loop.registers.codec import REGISTER_MAX, DataType, decode, encode
 from hardware_in_loop.registers.points import MAX_READ_REGISTERS, Point
-from hardware_in_loop.registers.units import DIRECTED, quantity, unit_name
+from hardware_in_loop.registers.sunspec_models import HEADER, METERS, SUPPORTED, Entry, entries
+from hardware_in_loop.registers.units import DIRECTED, quantity
 
 MARKER = (0x5375, 0x6E53)
 """`SunS`. Source: SunSpec Device Information Model Specification 1.1, clause 6."""
 BASES = (40000, 0, 50000)
 """Addresses at which the marker may be. Source: as above."""
 END = 0xFFFF
-HEADER = 2
-"""Registers of a model before its points: id and length."""
-_LEGACY = (101, 102, 103, 120, 121, 122, 123, 124)
-METERS = (201, 202, 203, 204)
-"""Makers do not agree on the direction in which these count power, so rig files have to state it."""
-SUPPORTED = (1, *_LEGACY, *METERS, 701, 702, 703, 704, 705, 706, 712, 713, 714, 715)
-"""Models that register maps are made of; others of a device are passed over."""
 _MAX_MODELS = 200
 _NO_SCALE = -32768
 _NAN_WORDS = (0x7FC0, 0x0000)
@@ -56,23 +48,6 @@ Read = Callable[[int, int], Awaitable[Sequence[int]]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
-    """A point of a model definition at its place."""
-
-    name: str
-    """Without the model's id."""
-    offset: int
-    """From the model's id."""
-    size: int
-    kind: str
-    """SunSpec type."""
-    scale: str | int | None
-    """Name of the scale factor's entry, or the factor itself as a power of ten."""
-    unit: str
-    is_writable: bool
-
-
-@dataclass(frozen=True, kw_only=True)
 class Model:
     """A model in a device."""
 
@@ -91,19 +66,6 @@ class Discovery:
     points: tuple[Point, ...]
     texts: Mapping[str, str] = field(default_factory=dict)
     """Values of points that are text, such as `1.Md`."""
-
-
-def entries(model_id: int, counts: Mapping[str, int], length: int | None = None) -> tuple[Entry, ...]:
-    """The points of a model in address order.
-
-    Args:
-        counts: number of repetitions by the name of the point that states it; 1 where missing.
-        length: of the model, by which groups without a stated number repeat.
-
-    Raises:
-        RegisterMapError: if pysunspec2 has no such model.
-    """
-    return tuple(_walk(_definition(model_id), counts, length))
 
 
 def points_of(model: Model, registers: Sequence[int], label: str = "") -> tuple[tuple[Point, ...], dict[str, str]]:
@@ -252,75 +214,6 @@ def _counts(model: Model, registers: Sequence[int]) -> dict[str, int]:
     """Repetitions that the device states; these points come before all groups."""
     top = [e for e in entries(model.id, {}, model.length) if "." not in e.name and e.offset < len(registers)]
     return {e.name: registers[e.offset] for e in top if e.size == 1}
-
-
-@cache
-def _definition(model_id: int) -> dict[str, Any]:
-    try:
-        from sunspec2 import device
-        from sunspec2.mdef import ModelDefinitionError
-    except ImportError as error:
-        raise MissingExtraError(
-            "package 'pysunspec2' is not installed; install it with pip install \"gridenv[hil]\""
-        ) from error
-    try:
-        group: dict[str, Any] = device.get_model_def(model_id)["group"]
-    except ModelDefinitionError as error:
-        known = ", ".join(map(str, SUPPORTED))
-        raise RegisterMapError(f"unknown SunSpec model {model_id}; supported: {known}") from error
-    return group
-
-
-def _walk(group: Mapping[str, Any], counts: Mapping[str, int], length: int | None) -> Iterator[Entry]:
-    top = {p["name"] for p in group["points"]}
-
-    def walk(part: Mapping[str, Any], path: str, offset: int) -> Iterator[Entry]:
-        own = {p["name"] for p in part.get("points", [])}
-        for p in part.get("points", []):
-            scale = p.get("sf")
-            if isinstance(scale, str):
-                scale = f"{path}{scale}" if scale in own else scale if scale in top else int(scale)
-            yield Entry(
-                name=f"{path}{p['name']}",
-                offset=offset,
-                size=int(p["size"]),
-                kind=p["type"],
-                scale=scale,
-                unit=_unit(p.get("units") or ""),
-                is_writable=p.get("access") == "RW",
-            )
-            offset += int(p["size"])
-        for child in part.get("groups", []):
-            stated = child.get("count")
-            size = _size(child, counts)
-            n = _repetitions(stated, counts, length, offset, size)
-            for i in range(n):
-                label = child["name"] if stated is None else f"{child['name']}[{i + 1}]"
-                yield from walk(child, f"{path}{label}.", offset)
-                offset += size
-
-    yield from walk(group, "", 0)
-
-
-def _repetitions(
-    stated: str | int | None, counts: Mapping[str, int], length: int | None, offset: int, size: int
-) -> int:
-    if stated is None:
-        return 1
-    if stated == 0:
-        return 1 if length is None else max(0, (HEADER + length - offset) // size)
-    n = counts.get(stated, 1) if isinstance(stated, str) else stated
-    return n if n != REGISTER_MAX else 0
-
-
-def _size(group: Mapping[str, Any], counts: Mapping[str, int]) -> int:
-    own = sum(int(p["size"]) for p in group.get("points", []))
-    parts = ((g, _repetitions(g.get("count"), counts, 0, 0, 1)) for g in group.get("groups", []))
-    return own + sum(n * _size(g, counts) for g, n in parts)
-
-
-def _unit(text: str) -> str:
-    return "pct" if text.startswith("%") or text.endswith("Pct") else unit_name(text)
 
 
 def _signed(word: int) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from gridenv.core.errors import did_you_mean
 from hardware_in_loop.errors import RegisterMapError, RigFileError
-from hardware_in_loop.registers import sunspec
+from hardware_in_loop.registers import sunspec, sunspec_models
 from hardware_in_loop.registers.points import Point, RegisterMap
 from hardware_in_loop.rig.files import RigFile
 from hardware_in_loop.rig.schema import Device
@@ -74,8 +74,8 @@ def _sunspec_points(device: Device) -> dict[str, Point]:
         return {}
     found: dict[str, Point] = {}
     for model_id in device.sunspec.models:
-        if model_id not in sunspec.SUPPORTED:
-            known = ", ".join(map(str, sunspec.SUPPORTED))
+        if model_id not in sunspec_models.SUPPORTED:
+            known = ", ".join(map(str, sunspec_models.SUPPORTED))
             raise RegisterMapError(f"SunSpec model {model_id} is not supported; supported: {known}")
         found |= sunspec.placeholders(model_id)
     return found

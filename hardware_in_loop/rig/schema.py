@@ -3,28 +3,11 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    Tag,
-)
+from pydantic import Discriminator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, Tag
 
 from hardware_in_loop.registers.points import Sign
-
-Port = Annotated[int, Field(ge=1, le=65535)]
-UnitId = Annotated[int, Field(ge=0, le=255)]
-
-
-class Settings(BaseModel):
-    """What all parts of a rig file have in common."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+from hardware_in_loop.rig.emulated import Emulated
+from hardware_in_loop.rig.settings import Port, Settings, UnitId
 
 
 class Tcp(Settings):
@@ -264,45 +247,6 @@ class Clock(Settings):
     utc_offset_h: float = Field(default=0.0, ge=-12.0, le=14.0)
     days_in_year: Literal[365, 366] = 365
     """Of the year that a device's seconds are counted in."""
-
-
-class ServerTls(Settings):
-    """What the virtual rig shows to controllers on ports with TLS. Paths are relative to the rig file."""
-
-    ca: Path
-    """Certificates of the authorities that controllers are trusted by."""
-    certificate: Path
-    key: Path
-
-
-class Emulated(Settings):
-    """How the virtual rig behaves."""
-
-    control_port: Port | None = None
-    """Port on loopback over which faults are injected; None = none."""
-    tls: ServerTls | None = None
-    """Needed where devices have TLS."""
-
-    speed: PositiveFloat = 900.0
-    """Seconds of the task's time in a second; 900 = a step of a quarter of an hour every second."""
-    split: Literal["train", "validation", "test"] = "test"
-    start: NonNegativeInt = 0
-    """Which day of the split the rig begins at; others follow."""
-    update_s: PositiveFloat = 0.1
-    """Time between two power flows; measurements change as often."""
-    within_step: Literal["solve", "hold"] = "solve"
-    """`solve`: measurements follow set-points within a step of the task. `hold`: they change when a step ends, as an
-    agent sees them in training."""
-    response_s: NonNegativeFloat = 0.3
-    """Time constant with which devices follow a set-point, in real time."""
-    ramp_share_per_s: PositiveFloat = 2.0
-    """Fastest change of a device's output, share of its range."""
-    noise_counts: NonNegativeFloat = 0.0
-    """Standard deviation of what is added to measurements, in counts of the point."""
-    uncommanded: Literal["volt_var", "idle"] = "volt_var"
-    """What devices do without a set-point in force: follow the default volt-var curve of IEEE Std 1547-2018, category
-    B, or ask for nothing."""
-    seed: NonNegativeInt = 0
 
 
 class Rig(Settings):

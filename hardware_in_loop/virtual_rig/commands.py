@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from hardware_in_loop.modbus.point_store import PointStore
 from hardware_in_loop.modbus.protocol import Code, Refusal
 from hardware_in_loop.rig.binding import Binding
-from hardware_in_loop.rig.schema import Emulated, Sink
+from hardware_in_loop.rig.emulated import Emulated
+from hardware_in_loop.rig.schema import Sink
 
 REVERT = "Rvrt"
 """SunSpec calls the value that a point gets when its timer runs out like the point, with this behind."""

@@ -17,7 +17,7 @@ from hardware_in_loop.modbus.protocol import Code, refused
 from hardware_in_loop.modbus.server import ModbusServer
 from hardware_in_loop.registers.codec import encode
 from hardware_in_loop.registers.points import Point, Table
-from hardware_in_loop.rig.schema import Settings
+from hardware_in_loop.rig.settings import Settings
 from hardware_in_loop.virtual_rig.device import VirtualDevice
 
 _READS = {1: Table.COIL, 2: Table.DISCRETE, 3: Table.HOLDING, 4: Table.INPUT}

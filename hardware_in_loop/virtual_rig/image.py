@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from gridenv.core.units import W_PER_KW
-from hardware_in_loop.registers import sunspec
+from hardware_in_loop.registers import sunspec, sunspec_models
 from hardware_in_loop.registers.codec import DataType, encode
 from hardware_in_loop.registers.points import Point
 
@@ -61,7 +61,7 @@ def build(models: Iterable[int], texts: Mapping[str, str], largest_kva: float, b
     address = base + len(sunspec.MARKER)
     for model_id in models:
         registers = _model(model_id, texts, power_factor(largest_kva))
-        model = sunspec.Model(id=model_id, address=address, length=len(registers) - sunspec.HEADER)
+        model = sunspec.Model(id=model_id, address=address, length=len(registers) - sunspec_models.HEADER)
         points += sunspec.points_of(model, registers)[0]
         words.update(enumerate(registers, start=address))
         address += len(registers)
@@ -71,12 +71,12 @@ def build(models: Iterable[int], texts: Mapping[str, str], largest_kva: float, b
 
 def _model(model_id: int, texts: Mapping[str, str], power: int) -> list[int]:
     counts = _COUNTS.get(model_id, {})
-    listed = sunspec.entries(model_id, counts)
+    listed = sunspec_models.entries(model_id, counts)
     registers: list[int] = []
     for entry in listed:
         registers += _initial(entry, texts.get(f"{model_id}.{entry.name}", ""))
     factors = {**_FACTORS, **dict.fromkeys(_POWERS, power), **_CURVE_FACTORS.get(model_id, {})}
-    known = {"ID": model_id, "L": len(registers) - sunspec.HEADER, **counts}
+    known = {"ID": model_id, "L": len(registers) - sunspec_models.HEADER, **counts}
     for entry in listed:
         value = factors.get(entry.name, 0) if entry.kind == "sunssf" else known.get(entry.name)
         if value is not None:
@@ -84,7 +84,7 @@ def _model(model_id: int, texts: Mapping[str, str], power: int) -> list[int]:
     return registers
 
 
-def _initial(entry: sunspec.Entry, text: str) -> list[int]:
+def _initial(entry: sunspec_models.Entry, text: str) -> list[int]:
     """Registers of a point that is not implemented, or of a text."""
     if entry.kind == "string":
         data = text.encode("utf-8")[: 2 * entry.size].ljust(2 * entry.size, bytes((_TEXT_PAD,)))

@@ -66,15 +66,16 @@ async def lab(folder, changes=None, opened=True):
 def test_measurements_arrive_in_units_and_signs_of_the_channels(tmp_path):
     async def check():
         async with lab(tmp_path) as it:
-            snapshot = await it.link.read(0.5)
+            before = time.monotonic()
+            snapshot = await it.link.read(2.0)
             values = {name: r.value for name, r in snapshot.readings.items()}
             # 701.W and Var have steps of 1 W here, the meter 0.1 W; the meter counts what is drawn as positive.
             assert values == pytest.approx(MEASURED, abs=1e-3)
             assert snapshot.raw["meter.p"] == (0x343E, 0x0001)
-            assert all(0.0 <= time.monotonic() - r.acquired_s < 1.0 for r in snapshot.readings.values())
+            assert all(before <= r.acquired_s <= time.monotonic() for r in snapshot.readings.values())
             assert snapshot.devices["pv"].is_reachable
             assert snapshot.devices["pv"].is_remote
-            assert snapshot.devices["meter"].heartbeat == 0
+            assert snapshot.devices["meter"].heartbeat == it.devices["meter"].store.value("beat")
 
     run(check())
 
@@ -83,7 +84,7 @@ def test_quantity_that_the_device_has_not_is_nan(tmp_path):
     async def check():
         async with lab(tmp_path) as it:
             it.devices["pv"].store.set_words("701.W", (0x8000,))
-            snapshot = await it.link.read(0.5)
+            snapshot = await it.link.read(2.0)
             assert math.isnan(snapshot.readings["pv.1.p_kw"].value)
 
     run(check())
@@ -92,22 +93,22 @@ def test_quantity_that_the_device_has_not_is_nan(tmp_path):
 def test_setpoint_goes_out_whole_is_read_back_and_reverts(tmp_path):
     async def check():
         async with lab(tmp_path) as it:
-            before = await it.link.read(0.5)
+            before = await it.link.read(2.0)
             assert math.isnan(before.setpoints[NAME].value)
             requests = it.servers["pv"].requests
-            results = await it.link.write({NAME: 0.12347}, 0.5)
+            results = await it.link.write({NAME: 0.12347}, 2.0)
             # Counts of 0.01 %; the heartbeat is one request, the command with all that belongs to it another.
             assert results[NAME].value == pytest.approx(0.1235, abs=1e-9)
             assert results[NAME].problem == ""
             assert it.servers["pv"].requests == requests + 2
             it.tick()
-            after = await it.link.read(0.5)
+            after = await it.link.read(2.0)
             assert after.setpoints[NAME].value == pytest.approx(0.1235)
             assert it.devices["pv"].store.value("704.VarSetRvrtRem") == 1.0
             assert it.devices["pv"].commands[NAME].setpoint == pytest.approx(0.1235)
             await asyncio.sleep(1.1)
             it.tick()
-            late = await it.link.read(0.5)
+            late = await it.link.read(2.0)
             assert math.isnan(late.setpoints[NAME].value)
             assert it.devices["pv"].commands[NAME].reversions == 1
 
@@ -138,7 +139,7 @@ def test_unchanged_setpoint_is_sent_again_at_half_the_timer_and_never_runs_out(t
             # A second passes from one to the next, of the timer as of the heartbeat.
             for times in (commands, beats):
                 assert len(times) in (2, 3)
-                assert all(b - a > 0.95 for a, b in pairwise(times))
+                assert all(b - a > 0.7 for a, b in pairwise(times))
             assert it.devices["pv"].commands[NAME].reversions == 0
 
     run(check())
@@ -147,11 +148,11 @@ def test_unchanged_setpoint_is_sent_again_at_half_the_timer_and_never_runs_out(t
 def test_setpoint_that_somebody_else_changed_is_written_at_once(tmp_path):
     async def check():
         async with lab(tmp_path) as it:
-            await it.link.write({NAME: 0.5}, 0.5)
-            await it.link.read(0.5)
+            await it.link.write({NAME: 0.5}, 2.0)
+            await it.link.read(2.0)
             it.devices["pv"].store.set("704.VarSetPct", -20.0)
-            assert (await it.link.read(0.5)).setpoints[NAME].value == pytest.approx(-0.2)
-            await it.link.write({NAME: 0.5}, 0.5)
+            assert (await it.link.read(2.0)).setpoints[NAME].value == pytest.approx(-0.2)
+            await it.link.write({NAME: 0.5}, 2.0)
             assert it.devices["pv"].store.value("704.VarSetPct") == pytest.approx(50.0)
 
     run(check())
@@ -161,7 +162,7 @@ def test_setpoint_that_somebody_else_changed_is_written_at_once(tmp_path):
 def test_value_that_cannot_be_encoded_is_not_sent(tmp_path, value, message):
     async def check():
         async with lab(tmp_path) as it:
-            result = (await it.link.write({NAME: value}, 0.5))[NAME]
+            result = (await it.link.write({NAME: value}, 2.0))[NAME]
             assert math.isnan(result.value)
             assert result.problem.startswith("device 'pv': point '704.VarSetPct'")
             assert it.devices["pv"].commands[NAME].setpoint is None
@@ -173,7 +174,7 @@ def test_unknown_channel_is_an_error_and_nothing_is_written(tmp_path):
     async def check():
         async with lab(tmp_path) as it:
             with pytest.raises(RigError, match=r"unknown action channel 'pv.1.q'; did you mean 'pv.1.q_share'"):
-                await it.link.write({"pv.1.q": 0.0, NAME: 0.1}, 0.5)
+                await it.link.write({"pv.1.q": 0.0, NAME: 0.1}, 2.0)
             assert it.devices["pv"].commands[NAME].setpoint is None
 
     run(check())
@@ -184,8 +185,8 @@ def test_device_in_local_mode_refuses_and_says_so(tmp_path):
         async with lab(tmp_path) as it:
             it.devices["pv"].is_local = True
             it.tick()
-            assert (await it.link.read(0.5)).devices["pv"].is_remote is False
-            result = (await it.link.write({NAME: 0.1}, 0.5))[NAME]
+            assert (await it.link.read(2.0)).devices["pv"].is_remote is False
+            result = (await it.link.write({NAME: 0.1}, 2.0))[NAME]
             assert result.problem == "device 'pv': exception 4 (device failure)"
 
     run(check())
@@ -194,8 +195,8 @@ def test_device_in_local_mode_refuses_and_says_so(tmp_path):
 def test_one_dead_device_takes_neither_time_nor_data_from_the_others(tmp_path):
     async def check():
         async with lab(tmp_path) as it:
-            await it.link.read(0.5)
-            old = (await it.link.read(0.5)).readings["pv.1.p_kw"].acquired_s
+            await it.link.read(2.0)
+            old = (await it.link.read(2.0)).readings["pv.1.p_kw"].acquired_s
             await it.servers["pv"].stop()
             start = time.monotonic()
             snapshot = await it.link.read(0.05)
@@ -212,16 +213,16 @@ def test_one_dead_device_takes_neither_time_nor_data_from_the_others(tmp_path):
 def test_another_device_at_the_same_address_after_a_reconnect_is_not_used(tmp_path):
     async def check():
         async with lab(tmp_path) as it:
-            await it.link.read(0.5)
+            await it.link.read(2.0)
             await it.servers["pv"].stop()
             store = it.devices["pv"].store
             address = next(a for a in range(40000, 40100) if store.read("holding", a, 1) == [0x7076])  # "pv"
             store._words["holding"][address] = 0x7077
             await it.servers["pv"].start()
             await asyncio.sleep(0.3)
-            snapshot = await it.link.read(0.5)
+            snapshot = await it.link.read(2.0)
             assert "is another device than before; check it, and start anew" in snapshot.devices["pv"].problem
-            result = (await it.link.write({NAME: 0.1}, 0.5))[NAME]
+            result = (await it.link.write({NAME: 0.1}, 2.0))[NAME]
             assert "is another device than before" in result.problem
             assert it.devices["pv"].commands[NAME].setpoint is None
 
