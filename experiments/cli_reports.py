@@ -7,38 +7,38 @@ import typer
 
 from gridenv.core.errors import ConfigError
 
+Paths = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="RUN|SWEEP|COMPARISON...",
+        help="Folders of runs, or a folder that holds runs; or the folder of a sweep; or folders or JSON files of "
+        "comparisons, which are merged.",
+        show_default=False,
+    ),
+]
+Split = Annotated[
+    str | None, typer.Option(help="Runs: train, validation or test; the configuration's final split if left out.")
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="Comparisons: file of the page; report.html beside them if left out.", show_default=False),
+]
+Markdown = Annotated[
+    Path | None,
+    typer.Option(
+        help="Comparisons: write or renew the results in this document; its other text stays.", show_default=False
+    ),
+]
+Json = Annotated[
+    Path | None,
+    typer.Option(
+        help="Comparisons: write the results, a file a task, into this folder; they can be read again.",
+        show_default=False,
+    ),
+]
 
-def report(
-    paths: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="RUN|SWEEP|COMPARISON...",
-            help="Folders of runs, or a folder that holds runs; or the folder of a sweep; or folders or JSON files of "
-            "comparisons, which are merged.",
-            show_default=False,
-        ),
-    ],
-    split: Annotated[
-        str | None, typer.Option(help="Runs: train, validation or test; the configuration's final split if left out.")
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Comparisons: file of the page; report.html beside them if left out.", show_default=False),
-    ] = None,
-    markdown: Annotated[
-        Path | None,
-        typer.Option(
-            help="Comparisons: write or renew the results in this document; its other text stays.", show_default=False
-        ),
-    ] = None,
-    json: Annotated[
-        Path | None,
-        typer.Option(
-            help="Comparisons: write the results, a file a task, into this folder; they can be read again.",
-            show_default=False,
-        ),
-    ] = None,
-) -> None:
+
+def report(paths: Paths, split: Split = None, out: Out = None, markdown: Markdown = None, json: Json = None) -> None:
     """Write one self-contained HTML page about finished runs, a sweep, or comparisons.
 
     Example: gridenv report runs/comparisons/* --json docs/benchmark --markdown docs/benchmark.md

@@ -69,14 +69,14 @@ def compare(
 
     keep_programs()
     from experiments import comparison, console, study_tables
-    from experiments import study as study_files
     from experiments.run import REPORT_FILE
+    from experiments.stored import RESULTS_FILE
     from gridenv.core.config import display_path
 
     folder = runs / name
     study = comparison.compare(name, config, folder)
     typer.echo(study_tables.table(study))
-    for file in (study_files.RESULTS_FILE, comparison.TABLE_FILE):
+    for file in (RESULTS_FILE, comparison.TABLE_FILE):
         console.say(f"written: {display_path(folder / file)}")
     typer.echo(f"report: {display_path(folder / REPORT_FILE)}")
 

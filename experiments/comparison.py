@@ -13,7 +13,8 @@ from experiments.pages import comparison as comparison_page
 from experiments.references import ORACLE, RULE, reference_results
 from experiments.results import evaluate_runs
 from experiments.run import REPORT_FILE, Run, write_atomically, write_json
-from experiments.study import RESULTS_FILE, Study, read_study, without_repeated_episodes
+from experiments.stored import RESULTS_FILE
+from experiments.study import Study, read_study, without_repeated_episodes
 from experiments.summary import Summary
 from experiments.train import build_split, resume, train
 from gridenv.core.errors import UnfitError

@@ -6,7 +6,8 @@ from pathlib import Path
 from experiments import tables
 from experiments.run import write_atomically
 from experiments.statistics import Interval
-from experiments.study import StoredController, StoredEntry, Study, TaskResults
+from experiments.stored import StoredController, StoredEntry
+from experiments.study import Study, TaskResults
 from gridenv.core.errors import RunError
 from gridenv.core.units import SECONDS_PER_MINUTE
 from gridenv.exogenous.timebase import STEPS_PER_DAY

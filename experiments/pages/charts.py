@@ -88,16 +88,7 @@ def overview(tasks: Mapping[str, Sequence[Point]]) -> Figure:
         for row, points in enumerate(tasks.values()):
             axes.axhline(row + 0.5, color=RULE_LINE, lw=0.6)
             for point in points:
-                at, value, style = row + offsets[point.style.label], point.value, point.style
-                if value.mean < low:
-                    axes.annotate(
-                        f"{value.mean:.1f}".replace("-", "\u2212"), (low, at), xytext=(6, 0),
-                        textcoords="offset points", va="center", fontsize=7.5, color=style.colour,
-                    )  # fmt: skip
-                    axes.plot(low, at, "<", color=style.colour, ms=5, clip_on=False)
-                    continue
-                axes.plot([max(value.low, low), value.high], [at, at], color=style.colour, lw=1.6, zorder=2)
-                axes.plot(value.mean, at, style.mark, color=style.colour, ms=6, zorder=3)
+                _score_mark(axes, point, row + offsets[point.style.label], low)
         for end in (0.0, 1.0):
             axes.axvline(end, color=QUIET, lw=0.9, ls="-" if end == 0.0 else "--", zorder=1)
         axes.set_xlim(low, high)
@@ -109,6 +100,18 @@ def overview(tasks: Mapping[str, Sequence[Point]]) -> Figure:
             axes.plot([], [], style.mark, color=style.colour, ms=6, label=style.label)
         axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=4, borderaxespad=0.2, handletextpad=0.3)
         return figure
+
+
+def _score_mark(axes: Axes, point: Point, at: float, low: float) -> None:
+    """A score with its interval; an arrow and the number where it is below the figure."""
+    value, colour = point.value, point.style.colour
+    if value.mean >= low:
+        axes.plot([max(value.low, low), value.high], [at, at], color=colour, lw=1.6, zorder=2)
+        axes.plot(value.mean, at, point.style.mark, color=colour, ms=6, zorder=3)
+        return
+    axes.plot(low, at, "<", color=colour, ms=5, clip_on=False)
+    text = f"{value.mean:.1f}".replace("-", "\u2212")
+    axes.annotate(text, (low, at), xytext=(6, 0), textcoords="offset points", va="center", fontsize=7.5, color=colour)
 
 
 def learning(learned: Sequence[Learned], references: Mapping[Style, float], ylabel: str) -> Figure:

@@ -11,7 +11,8 @@ from experiments.pages.days import day_values, section, unbroken_costs
 from experiments.pages.look import Style, styles
 from experiments.report_parts import interval_cell, number
 from experiments.run import write_atomically
-from experiments.study import StoredController, StoredEntry, Study, TaskResults
+from experiments.stored import StoredController, StoredEntry
+from experiments.study import Study, TaskResults
 
 _HEAD = (
     "controller",
@@ -117,7 +118,7 @@ def _task(task: TaskResults, looks: dict[str, Style], days: list[dict[str, Any]]
     trades = [charts.Trade(looks[n], c.economic_eur, c.constraint_eur) for n, c, _ in rows]
     caption = (
         "What controllers earn and what limits they break for it. Better is up and to the left; dotted: those that "
-        "other beats in both. Bars: 95 % intervals."
+        "no other beats in both. Bars: 95 % intervals."
     )
     parts += ["<h3>Return against limits</h3>", shell.figure(charts.pareto(trades), f"{name}-pareto", caption)]
     values = [(looks[n], c.per_episode) for n, c, _ in rows if c.per_episode is not None]
@@ -163,8 +164,8 @@ def _row(style: Style, c: StoredController, entry: StoredEntry | None) -> list[s
 def _training(entry: StoredEntry) -> str:
     seeds = len(entry.evaluation.seeds)
     return (
-        f"{seeds} seed{'s' if seeds > 1 else ''}<small>of {entry.steps:,} steps</small>"
-        f"<small>in {study_tables.minutes(entry)} min</small>"
+        f"{seeds} seed{'s' if seeds > 1 else ''}<small>{entry.steps:,} steps</small>"
+        f"<small>{study_tables.minutes(entry)} min</small>"
     )
 
 

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from experiments.study import RESULTS_FILE
+from experiments.stored import RESULTS_FILE
 
 STARTS = ["2016-01-04T00:00", "2016-01-05T00:00", "2016-01-06T00:00"]
 VOID = {"meta", "link", "br", "img"}

@@ -9,7 +9,8 @@ import pytest
 from experiments import study_tables
 from experiments.pages import charts
 from experiments.pages import comparison as comparison_page
-from experiments.study import RESULTS_FILE, read_study, write_by_task
+from experiments.stored import RESULTS_FILE
+from experiments.study import read_study, write_by_task
 from gridenv.core.errors import RunError
 from tests.unit.experiments.comparisons import check_page, comparison, controller, entry
 
