@@ -42,8 +42,8 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="KEY=VALUE...",
-        help="experiment=NAME or a YAML file; task=NAME; agent=NAME; seed=N; task.KEY=VALUE, agent.KEY=VALUE and "
-        "others. A run's config.yaml shows all keys.",
+        help="experiment=NAME or a YAML file; task=NAME, a YAML file or MODULE:ID; agent=NAME; seed=N; "
+        "task.KEY=VALUE, agent.KEY=VALUE and others. A run's config.yaml shows all keys.",
         show_default=False,
     ),
 ]
@@ -111,7 +111,7 @@ def evaluate(
         list[Path],
         typer.Argument(
             metavar="RUN|BUNDLE|TASK...",
-            help="Folders of runs, or a folder that holds runs; or the folder of one bundle; or tasks.",
+            help="Folders of runs, or a folder that holds runs; or the folder of one bundle; or tasks or their files.",
             show_default=False,
         ),
     ],

@@ -139,7 +139,7 @@ class ExperimentConfig(BaseModel):
         seeds = run.pop("seeds")
         return {
             "name": run.pop("name"),
-            "task": {"id": self.task_id, **self.task.model_dump(mode="json")},
+            "task": {"id": task_registry.full_task_id(self.task_id), **self.task.model_dump(mode="json")},
             "agent": {"name": self.agent_name, **self.agent.model_dump(mode="json")},
             **({"seed": seeds[0]} if len(seeds) == 1 else {"seeds": seeds}),
             **run,
@@ -163,8 +163,9 @@ def compose(overrides: Sequence[str]) -> ExperimentConfig:
     """The experiment that `experiment=NAME` and further `key=value` texts describe.
 
     Args:
-        overrides: `experiment` names a file of `configs/experiment` or is the path of a YAML file; `task` and `agent`
-            choose a file of their folder; all others set a value.
+        overrides: `experiment` names a file of `configs/experiment` or is the path of a YAML file, and may be left out
+            where both others are given; `task` and `agent` choose a file of their folder, the path of one, or what is
+            registered under this name; all others set a value.
 
     Raises:
         ConfigError: one line for every problem.
@@ -172,17 +173,26 @@ def compose(overrides: Sequence[str]) -> ExperimentConfig:
     # Groups first: `agent=ppo agent.epochs=2` chooses, then changes, in whatever order they are written.
     chosen = [text for text in overrides if text.partition("=")[0] in ("experiment", *_GROUPS)]
     groups, changes = read_overrides(chosen), read_overrides([text for text in overrides if text not in chosen])
-    if not isinstance(groups.values.get("experiment"), str):
-        raise ConfigError(
-            f"experiment: none is named; write experiment=NAME with one of: {', '.join(names_in(EXPERIMENTS))}, "
-            "or the path of a YAML file"
-        )
-    path = named_file("experiment", groups.values["experiment"], EXPERIMENTS)
-    layer = _read_experiment(path)
-    layer = layer if "name" in layer.values else Layer({"name": path.stem}).merged(layer)
+    layer = _chosen_experiment(groups)
     for asked in (groups.without("experiment"), changes):
         layer = _on_top(layer, asked, "command line")
     return check_experiment(_one_seed_key(layer), f"experiment '{layer.values['name']}'")
+
+
+def _chosen_experiment(groups: Layer) -> Layer:
+    """The experiment that is named; an empty one where task and agent are."""
+    chosen = groups.values.get("experiment")
+    if chosen is None and all(isinstance(groups.values.get(group), str) for group in _GROUPS):
+        parts = (Path(str(groups.values[group]).rpartition(":")[2]).name for group in _GROUPS)
+        return Layer({"name": "_".join(part.removesuffix(SUFFIX) for part in parts)})
+    if not isinstance(chosen, str):
+        raise ConfigError(
+            f"experiment: none is named; write experiment=NAME with one of: {', '.join(names_in(EXPERIMENTS))}, "
+            "or the path of a YAML file; or name both, task=NAME agent=NAME"
+        )
+    path = named_file("experiment", chosen, EXPERIMENTS)
+    layer = _read_experiment(path)
+    return layer if "name" in layer.values else Layer({"name": path.stem}).merged(layer)
 
 
 def read_experiment(path: Path) -> ExperimentConfig:
@@ -274,6 +284,11 @@ def _read_group(group: str, key: str, name: str) -> Layer:
     folder = CONFIG_FOLDER / group
     if name in names_in(folder):
         return read_config(folder / f"{name}{SUFFIX}")
+    if name.endswith(SUFFIX):
+        return read_config(named_file(group, name, folder), folder)
+    if group == "task" and ":" in name:
+        task_registry.task_id(name)
+        return Layer({key: name}, {key: f"'{group}={name}'"})
     registered: Iterable[str] = task_registry.TASKS if group == "task" else agent_registry.AGENTS
     bare = name.removeprefix(task_registry.NAMESPACE)
     if bare in registered:

@@ -2,7 +2,9 @@
 
 import hashlib
 import importlib.metadata
+import inspect
 import json
+import marshal
 import os
 import platform
 import subprocess
@@ -15,13 +17,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
 from experiments.config import ExperimentConfig
 from gridenv.exogenous.files import DATA_FOLDER
 from gridenv.exogenous.splits import SPLIT_NAMES, episode_starts
+from gridenv.network.own import digest_of
 
 CHECKOUT = Path(__file__).parents[1]
 _PACKAGES = ("gridenv", "jax", "jaxlib", "numpy", "scipy", "optax", "pandapower", "pydantic", "omegaconf", "gymnasium")
+_NOT_OWN = ("gridenv", "pydantic", "builtins", "typing", "abc")
+"""Packages whose classes are no code of the user."""
 _OPTIONAL_PACKAGES = (
     "torch",
     "stable-baselines3",
@@ -43,11 +49,13 @@ def describe(config: ExperimentConfig) -> dict[str, Any]:
     """Contents of a run's `versions.json`, from the experiment with all its seeds."""
     optional = {name: package_version(name) for name in _OPTIONAL_PACKAGES}
     steps: int = config.task.steps_per_episode  # type: ignore[attr-defined]
+    own = own_hashes(config.task)
     return {
         "created_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": ["gridenv", *sys.argv[1:]],
         "config_hash": config.hash,
         "data_hash": data_hash(),
+        **({"own": own} if own else {}),
         "episodes": {split: episodes_hash(episode_starts(split, steps), steps) for split in SPLIT_NAMES},
         "seeds_together": list(config.seeds) if config.run.vectorise_seeds else None,
         "git": git_state(),
@@ -69,6 +77,22 @@ def package_version(name: str) -> str | None:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def own_hashes(task: BaseModel) -> dict[str, str]:
+    """SHA-256 of what a task takes from files of the user: the network, and the code of a task of one's own."""
+    own = [kind for kind in type(task).__mro__ if kind.__module__.partition(".")[0] not in _NOT_OWN]
+    code = hashlib.sha256(b"".join(_code_of(kind) for kind in own)).hexdigest() if own else ""
+    network = digest_of(getattr(task, "network", ""))
+    return {name: value for name, value in (("network", network), ("code", code)) if value}
+
+
+def _code_of(kind: type) -> bytes:
+    """The file that a class is defined in; of one that was typed into a notebook, what its functions do."""
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    if file is not None:
+        return Path(file).read_bytes()
+    return b"".join(marshal.dumps(f.__code__) for f in vars(kind).values() if inspect.isfunction(f))
 
 
 @cache

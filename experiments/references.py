@@ -78,6 +78,7 @@ def _key(task_id: str, task: BaseModel, split: str, name: str) -> str:
         "split": split,
         "task": task_id,
         "settings": task.model_dump(mode="json", exclude={"split"}),
+        "own": provenance.own_hashes(task),
         "data": provenance.data_hash(),
         "sources": _source_hash(),
         "packages": {name: provenance.package_version(name) for name in _PACKAGES},

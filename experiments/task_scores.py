@@ -1,29 +1,35 @@
-"""Reference controllers on the days of a task, without any training: how much there is to gain."""
+"""Controllers on the days of a task without a run: references, and policies of any library beside them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from experiments import tables
+from experiments.config import CONFIG_FOLDER
 from experiments.evaluate import check_choices
-from experiments.references import reference_results
-from experiments.rollout import EpisodeResults
+from experiments.references import ORACLE, RULE, reference_results
+from experiments.rollout import EpisodeResults, run_episodes_on_host
 from experiments.run import write_json
 from experiments.statistics import mean_interval
-from gridenv.core.config import validate
+from experiments.statistics import score as score_between
+from gridenv.core.config import SUFFIX, read_config, validate
+from gridenv.core.errors import ConfigError
 from gridenv.core.layer import Layer
 from gridenv.tasks import registry
 
-DEFAULT_CONTROLLERS = ("none", "rule")
+DEFAULT_CONTROLLERS = ("none", RULE)
+POLICY = "policy"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TaskScore:
-    """What reference controllers achieved on all days of a split."""
+    """What controllers achieved on all days of a split."""
 
     task: str
     split: str
@@ -38,6 +44,7 @@ class TaskScore:
             "episodes": len(next(iter(self.results.values())).return_eur),
             "controllers": {
                 name: {
+                    "score": self.score(name),
                     "return_eur": mean_interval(r.return_eur).to_json(),
                     "economic_eur": mean_interval(r.economic_eur).to_json(),
                     "cost": dict(zip(self.cost_names, r.cost.mean(axis=0).tolist(), strict=True)),
@@ -48,6 +55,13 @@ class TaskScore:
                 for name, r in self.results.items()
             },
         }
+
+    def score(self, name: str) -> float | None:
+        """Of a controller, 0 = rule and 1 = oracle; None where one of the two was not run."""
+        if RULE not in self.results or ORACLE not in self.results:
+            return None
+        means = (float(self.results[each].return_eur.mean()) for each in (name, RULE, ORACLE))
+        return score_between(*means)
 
     def rows(self) -> list[tuple[str, ...]]:
         """Cells of the table, a controller a row."""
@@ -72,7 +86,7 @@ def score_tasks(tasks: Sequence[str], split: str, names: Sequence[str]) -> list[
     """Run reference controllers on every day of a split.
 
     Args:
-        tasks: ids.
+        tasks: ids, or paths of task files.
         split: train, validation or test.
         names: of `agents.registry.REFERENCES`.
 
@@ -82,12 +96,59 @@ def score_tasks(tasks: Sequence[str], split: str, names: Sequence[str]) -> list[
     check_choices(split, names)
     scores = []
     for name in tasks:
-        task = registry.task_id(name)
-        settings = validate(registry.config_class(task), Layer({"split": split}), f"task '{task}'")
+        shown, task, layer = _named(name)
+        where = f"task '{shown}'"
+        settings = validate(registry.config_class(task), layer.merged(Layer({"split": split})), where, "task.")
         env, params = registry.build(task, settings)
         results = reference_results(settings, split, names, env, params)
-        scores.append(TaskScore(task=task, split=split, cost_names=env.cost_names, results=results))
+        scores.append(TaskScore(task=shown, split=split, cost_names=env.cost_names, results=results))
     return scores
+
+
+def score_policy(
+    task: str,
+    act: Callable[[NDArray[np.float32]], ArrayLike],
+    *,
+    split: str = "test",
+    against: Sequence[str] = ("none", RULE, ORACLE),
+    name: str = POLICY,
+    **settings: Any,
+) -> TaskScore:
+    """Run a policy of any library on every day of a split, beside reference controllers.
+
+    Args:
+        task: id.
+        act: normalised actions [episode, n_action] for normalised observations [episode, n_observation].
+        split: train, validation or test.
+        against: of `agents.registry.REFERENCES`; a score needs `rule` and `oracle`. They are kept for the next time.
+        name: of the policy in results.
+        settings: of the task, where they differ from its defaults; those that the policy was trained with.
+
+    Raises:
+        ConfigError: for unknown names and settings, and a name that is that of a reference controller.
+        ActionError: for actions of another shape.
+    """
+    check_choices(split, against)
+    if name in against:
+        raise ConfigError(f"score_policy: name is '{name}', which is a reference controller; take another")
+    known = registry.task_id(task)
+    config = validate(registry.config_class(known), Layer({**settings, "split": split}), f"task '{known}'")
+    env, params = registry.build(known, config)
+    own = run_episodes_on_host(env, params, lambda observation: np.asarray(act(observation), np.float32))
+    results = {name: own, **reference_results(config, split, against, env, params)}
+    return TaskScore(task=known, split=split, cost_names=env.cost_names, results=results)
+
+
+def _named(name: str) -> tuple[str, str, Layer]:
+    """What a task is called in tables, its id, and its settings: those of a file, or its defaults."""
+    if not name.endswith(SUFFIX):
+        task = registry.task_id(name)
+        return task, task, Layer()
+    layer = read_config(Path(name), CONFIG_FOLDER / "task")
+    chosen = layer.values.get("id")
+    if not isinstance(chosen, str):
+        raise ConfigError(f"task file '{name}': id is {chosen!r}; allowed: the id of a task; write `id: NAME`")
+    return Path(name).stem, registry.task_id(chosen), layer.without("id")
 
 
 def table(scores: Sequence[TaskScore]) -> Table:
@@ -118,6 +179,6 @@ def write(scores: Sequence[TaskScore], folder: Path) -> list[Path]:
 
 
 def task_ids(paths: Sequence[Path]) -> list[str]:
-    """Those of the arguments that are tasks and no folders."""
-    bare = [str(path).removeprefix(registry.NAMESPACE) for path in paths if not path.exists()]
-    return [name for name in bare if name in registry.TASKS]
+    """Those of the arguments that are tasks or task files, and no folders."""
+    bare = [str(path).removeprefix(registry.NAMESPACE) for path in paths if not path.is_dir()]
+    return [name for name in bare if name in registry.TASKS or ":" in name or name.endswith(SUFFIX)]

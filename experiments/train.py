@@ -221,7 +221,7 @@ def build_split(config: ExperimentConfig, split: str) -> tuple[GridEnv, EnvParam
     return task_registry.build(config.task_id, config.task.model_copy(update={SPLIT_KEY: split}))
 
 
-def train(config: ExperimentConfig, runs_folder: Path) -> list[Run]:
+def train(config: ExperimentConfig, runs_folder: Path = Path("runs")) -> list[Run]:
     """Train all seeds of an experiment, each in a run directory of its own.
 
     Raises:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gridenv.adapters.hybrid import HybridAction as HybridAction
     from gridenv.adapters.marl import parallel_env as parallel_env
     from gridenv.adapters.ray_local import quiet_ray as quiet_ray
+    from gridenv.adapters.register import register_task as register_task
     from gridenv.adapters.rllib import rllib_env as rllib_env
     from gridenv.adapters.rllib import rllib_multi_agent_env as rllib_multi_agent_env
     from gridenv.adapters.sb3 import sb3_vec_env as sb3_vec_env
@@ -40,6 +41,7 @@ _LAZY = {
     "load_network": "gridenv.network:load_network",
     "make": "gridenv.tasks.registry:make",
     "quiet_ray": "gridenv.adapters.ray_local:quiet_ray",
+    "register_task": "gridenv.adapters.register:register_task",
     "rllib_multi_agent_env": "gridenv.adapters.rllib:rllib_multi_agent_env",
     "SafetyEnv": "gridenv.adapters.cost_wrapper:SafetyEnv",
     "SafetyVectorEnv": "gridenv.adapters.cost_wrapper:SafetyVectorEnv",
@@ -67,6 +69,7 @@ __all__ = [
     "make",
     "parallel_env",
     "quiet_ray",
+    "register_task",
     "rllib_env",
     "rllib_multi_agent_env",
     "sb3_vec_env",

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from gridenv.adapters.packing import Layout, Packed, pack
 from gridenv.core.config import Layer, validate
 from gridenv.core.pytree import rows_where
+from gridenv.network.own import digest_of
 from gridenv.tasks import registry
 from gridenv.tasks.env import EnvParams, EnvState, GridEnv
 
@@ -125,11 +126,13 @@ def program(task_id: str, config: dict[str, Any]) -> Program:
         ConfigError: for an unknown task, unknown settings and values that are not allowed; all problems at once.
     """
     known = registry.task_id(task_id)
-    return _program(known, validate(registry.config_class(known), Layer(config), f"task '{known}'"))
+    checked = validate(registry.config_class(known), Layer(config), f"task '{known}'")
+    return _program(known, checked, digest_of(getattr(checked, "network", "")))
 
 
 @lru_cache(maxsize=8)
-def _program(task_id: str, config: BaseModel) -> Program:
+def _program(task_id: str, config: BaseModel, network_digest: str) -> Program:
+    del network_digest  # a file may have changed since the last time
     is_float64 = getattr(config, "dtype", None) == "float64"
     with jax.enable_x64(True) if is_float64 else nullcontext():
         env, params = registry.build(task_id, config)

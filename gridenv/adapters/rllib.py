@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gymnasium.vector import AutoresetMode
 
 from gridenv.core.errors import ConfigError, MissingExtraError
-from gridenv.tasks.registry import NAMESPACE, task_id
+from gridenv.tasks.registry import NAMESPACE, full_task_id, task_id
 
 if TYPE_CHECKING:
     from pettingzoo import ParallelEnv
@@ -43,7 +43,7 @@ def rllib_env(task: str, **config: Any) -> str:
         from ray.tune.registry import register_env
     except ImportError:
         raise _missing("rllib_env") from None
-    register_env(name, RllibMaker(known, settings))
+    register_env(name, RllibMaker(full_task_id(known), settings))
     return name
 
 

@@ -20,6 +20,8 @@ from gridenv.core.layer import Layer, merge, value_at
 Model = TypeVar("Model", bound=BaseModel)
 BASE_KEY = "base"
 SUFFIX = ".yaml"
+_LONGEST_VALUE = 200
+"""Characters of a value that a message repeats; of a longer one it names the type."""
 _OVERRIDE_KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
 
 
@@ -210,7 +212,12 @@ def _problem(model: type[BaseModel], layer: Layer, where: str, prefix: str, key:
     allowed = " or ".join(dict.fromkeys(_allowed(e) for e in errors))
     if not key:
         return f"{where}: {allowed}"
-    return f"{where}: {full} = {value_at(layer.values, key)!r}; {allowed}{fix}"
+    return f"{where}: {full} = {_shown(value_at(layer.values, key))}; {allowed}{fix}"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE and "\n" not in text else f"a {type(value).__name__}"
 
 
 def _allowed(error: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from gridenv.core.archives import DAMAGED
 from gridenv.core.cache import cache_dir
 from gridenv.core.errors import MissingExtraError, NetworkError, did_you_mean
-from gridenv.network import balanced_yaml, cases, phase_yaml, storage
+from gridenv.network import balanced_yaml, cases, own, phase_yaml, storage
 from gridenv.network.phase_tables import PhaseNetworkSpec
 from gridenv.network.spec import NetworkSpec
 
@@ -106,16 +106,19 @@ def load_network(name: str) -> Spec:
     """A network by its catalogue name; unbalanced feeders as a `PhaseNetworkSpec`, balanced ones as a `NetworkSpec`.
 
     Networks of pandapower and SimBench are converted at the first call and read from the cache after that, which
-    imports neither package. Networks that are not in the catalogue come from `from_pandapower` (either kind), from
-    `from_opendss` (a `PhaseNetworkSpec`), or from tables of your own.
+    imports neither package. Networks that are not in the catalogue come from a file, from `from_pandapower` (either
+    kind), from `from_opendss` (a `PhaseNetworkSpec`), or from tables of your own.
 
     Args:
-        name: one of `list_networks()`, or `simbench:` and a SimBench code.
+        name: one of `list_networks()`, `simbench:` and a SimBench code, or the path of a file: a pandapower network
+            (`.json`, as `pandapower.to_json` writes it), a network file (`.yaml`) or an OpenDSS script (`.dss`).
 
     Raises:
-        NetworkError: if there is no network of this name; the message suggests the closest one.
+        NetworkError: if there is no network of this name, where the message suggests the closest one, or no such file.
         MissingExtraError: if the network needs a package that is not installed.
     """
+    if own.is_own(name):
+        return own.load_own(name)
     if name in _case_names():
         balanced, phases = _case_files(name)
         if balanced.is_file():
@@ -126,7 +129,9 @@ def load_network(name: str) -> Spec:
         return _cached(name, ("pandapower",), _convert_pandapower)
     if name.startswith(SIMBENCH_PREFIX):
         return _cached(name, ("pandapower", "simbench"), _convert_simbench)
-    raise NetworkError(f"unknown network '{name}'{did_you_mean(name, list_networks())}")
+    hint = did_you_mean(name, list_networks())
+    files = "" if "mean" in hint else "; or give the path of a file that ends in .json (pandapower), .yaml or .dss"
+    raise NetworkError(f"unknown network '{name}'{hint}{files}")
 
 
 def load_balanced(name: str) -> NetworkSpec:

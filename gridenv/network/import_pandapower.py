@@ -4,6 +4,7 @@ import random
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -69,6 +70,31 @@ def build_simbench(code: str) -> Any:
         raise NetworkError(f"unknown SimBench code '{code}'{did_you_mean(code, codes)}")
     with _quiet():
         return simbench.get_simbench_net(code)
+
+
+def read_pandapower(path: Path) -> Any:
+    """The pandapower network of a file that `pandapower.to_json` wrote.
+
+    Raises:
+        NetworkError: if the file holds none.
+    """
+    import pandapower
+
+    try:
+        with _quiet():
+            net = pandapower.from_json(str(path))
+    except Exception as error:
+        # pandapower raises whatever it stumbles over.
+        raise NetworkError(
+            f"network file '{path}': cannot be read as a pandapower network ({type(error).__name__}: {error}); write "
+            "it with pandapower.to_json(net, file)"
+        ) from error
+    if not isinstance(net, pandapower.pandapowerNet):
+        raise NetworkError(
+            f"network file '{path}': holds a {type(net).__name__} and no pandapower network; write it with "
+            "pandapower.to_json(net, file)"
+        )
+    return net
 
 
 @contextmanager

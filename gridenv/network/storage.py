@@ -1,5 +1,6 @@
 """Networks in a file: one NumPy archive without pickle, a member a column."""
 
+import hashlib
 import os
 import tempfile
 from dataclasses import fields
@@ -25,11 +26,7 @@ def table_types(spec_type: type[Spec]) -> dict[str, type[Table]]:
 
 def save(spec: Spec, path: Path) -> None:
     """Write a network; the file appears complete or not at all."""
-    kind = next(kind for kind, spec_type in _SPEC_TYPES.items() if isinstance(spec, spec_type))
-    members: dict[str, Any] = {"name": np.array(spec.name), "kind": np.array(kind)}
-    for table_name in table_types(type(spec)):
-        table = getattr(spec, table_name)
-        members |= {f"{table_name}.{f.name}": np.asarray(getattr(table, f.name)) for f in fields(table)}
+    members = _members(spec)
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -38,6 +35,24 @@ def save(spec: Spec, path: Path) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def digest(spec: Spec) -> str:
+    """SHA-256 of everything in a network."""
+    hashed = hashlib.sha256()
+    for name, column in _members(spec).items():
+        hashed.update(f"{name} {column.dtype} {column.shape}\n".encode())
+        hashed.update(repr(column.tolist()).encode() if column.dtype.hasobject else np.ascontiguousarray(column).data)
+    return hashed.hexdigest()
+
+
+def _members(spec: Spec) -> dict[str, np.ndarray]:
+    kind = next(kind for kind, spec_type in _SPEC_TYPES.items() if isinstance(spec, spec_type))
+    members: dict[str, np.ndarray] = {"name": np.array(spec.name), "kind": np.array(kind)}
+    for table_name in table_types(type(spec)):
+        table = getattr(spec, table_name)
+        members |= {f"{table_name}.{f.name}": np.asarray(getattr(table, f.name)) for f in fields(table)}
+    return members
 
 
 def load(path: Path) -> Spec:

@@ -1,8 +1,9 @@
 """Settings of a control task: network, loads, units, market, what is observed and what it costs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
+from jaxtyping import Array, Float
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -12,8 +13,12 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    field_validator,
 )
 
+from gridenv.network.own import name_of
+from gridenv.sim.model import GridModel
+from gridenv.sim.state import GridOutput, GridState
 from gridenv.tasks.demand_response import DemandResponseConfig
 from gridenv.tasks.units import (
     appliances,
@@ -67,10 +72,11 @@ class CostWeights(BaseModel):
 class GridTaskConfig(BaseModel):
     """Settings that all control tasks share. A task is a subclass with defaults of its own."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
 
     network: str
-    """Name in the catalogue of networks."""
+    """Name in the catalogue of networks, the path of a file (`.json` of pandapower, `.yaml`, `.dss`), or a network as
+    an object, which is kept on this machine and becomes a name that says what is in it."""
     source_v_pu: PositiveFloat | None = None
     """Voltage of the upstream grid, pu; default that of the network."""
     load_scale: PositiveFloat = 1.0
@@ -130,6 +136,44 @@ class GridTaskConfig(BaseModel):
     max_iterations: PositiveInt = 60
     """Fixed-point iterations before the power flow turns to Newton's method; `pf_fail` means that neither found a
     solution, not that none exists."""
+
+    @field_validator("network", mode="before")
+    @classmethod
+    def _named(cls, network: Any) -> str:
+        return name_of(network)
+
+    def further_eur(
+        self, model: GridModel, state: GridState, output: GridOutput
+    ) -> Mapping[str, Float[Array, "*batch"]]:
+        """Money of a step beside the library's; a task of your own may override this.
+
+        Args:
+            model: the grid.
+            state: of the grid before the step.
+            output: what the step brought about: voltages, flows, powers; any leading batch axes.
+
+        Returns:
+            EUR of the step by name, positive = earned; `info["kpi"]["eur.<name>"]`. Names must be new.
+        """
+        del model, state, output
+        return {}
+
+    def further_costs(
+        self, model: GridModel, state: GridState, output: GridOutput
+    ) -> Mapping[str, Float[Array, "*batch"]]:
+        """Costs of a step beside the library's, in the cost vector; a task of your own may override this.
+
+        Args:
+            model: the grid.
+            state: of the grid before the step.
+            output: what the step brought about; any leading batch axes.
+
+        Returns:
+            Costs by name, positive = worse. Names must be new. The penalised reward charges those that `cost_weights`
+            has a weight for.
+        """
+        del model, state, output
+        return {}
 
 
 UNIT_KINDS: dict[str, UnitKind] = {

@@ -1,5 +1,6 @@
 """A control task from its settings: the assembled grid with its channels, rewards and costs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +15,12 @@ from gridenv.sim.step import step as grid_step
 from gridenv.tasks.actuator import Actuator
 from gridenv.tasks.agents import agents_of
 from gridenv.tasks.assembly import Assembly, assemble
+from gridenv.tasks.demand_response import EUR_LINE
 from gridenv.tasks.env import EnvParams, GridEnv, Task
 from gridenv.tasks.grid_config import GridTaskConfig
 from gridenv.tasks.observation import observer
-from gridenv.tasks.settlement import PF_FAIL, THERMAL, UNBALANCE, UNSERVED, V_BAND, Settler, Tariff
+from gridenv.tasks.own_terms import own_terms
+from gridenv.tasks.settlement import MONEY_LINES, PF_FAIL, THERMAL, UNBALANCE, UNSERVED, V_BAND, Settler, Tariff
 
 
 def make(config: GridTaskConfig, task_id: str) -> tuple[GridEnv, EnvParams]:
@@ -65,13 +68,14 @@ class Beginning:
 def _task(config: GridTaskConfig, task_id: str, assembly: Assembly) -> Task:
     observation, observe = observer(config, assembly)
     actuator = Actuator(groups=assembly.groups)
-    settler = _settler(config, assembly)
+    begin = Beginning(actuator, len(assembly.power_flow.node_names))
+    settler = _settler(config, assembly, begin)
     return Task(
         id=task_id,
         observation=observation,
         actuator=actuator,
         cost_names=settler.cost_names,
-        begin=Beginning(actuator, len(assembly.power_flow.node_names)),
+        begin=begin,
         observe=observe,
         settle=settler,
         power_flow=assembly.power_flow,
@@ -89,7 +93,7 @@ def _nodes_of_units(assembly: Assembly) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _settler(config: GridTaskConfig, assembly: Assembly) -> Settler:
+def _settler(config: GridTaskConfig, assembly: Assembly, begin: Callable[..., tuple[GridState, GridOutput]]) -> Settler:
     network = assembly.power_flow.network
     costs: dict[str, list[tuple[int, int]]] = {}
     for i, group in enumerate(assembly.groups):
@@ -97,6 +101,8 @@ def _settler(config: GridTaskConfig, assembly: Assembly) -> Settler:
             costs.setdefault(name, []).append((i, line))
     balance = [UNBALANCE] if assembly.model.three_phase_node.shape[0] else []
     moves_switches = assembly.model.load_legs is not None
+    names = (V_BAND, THERMAL, *balance, *((UNSERVED,) if moves_switches else ()), *costs)
+    own = own_terms(config, assembly.model, begin, {*names, PF_FAIL, *_money_lines(assembly)})
     return Settler(
         tariff=Tariff(
             is_market=config.market == "wholesale",
@@ -107,9 +113,14 @@ def _settler(config: GridTaskConfig, assembly: Assembly) -> Settler:
         settled=None if config.settled_buses == "all" else _is_settled(config, assembly).astype(np.float32),
         supplied=None if network.energised.all() or moves_switches else np.flatnonzero(network.energised),
         programme=assembly.programme,
-        cost_names=(V_BAND, THERMAL, *balance, *((UNSERVED,) if moves_switches else ()), *costs, PF_FAIL),
+        cost_names=(*names, *(own.cost_names if own else ()), PF_FAIL),
         device_costs=tuple(tuple(places) for places in costs.values()),
+        own=own,
     )
+
+
+def _money_lines(assembly: Assembly) -> set[str]:
+    return {*MONEY_LINES, EUR_LINE, *(line for group in assembly.groups for line in group.kind.family.eur_lines)}
 
 
 def _meter(config: GridTaskConfig, assembly: Assembly) -> np.ndarray:

@@ -1,35 +1,43 @@
-"""The tasks by id. A new task is one new file and one entry here."""
+"""The tasks by id. A new task of the library is one new file and one entry here; users register theirs."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
 from gridenv.core.config import validate
 from gridenv.core.errors import ConfigError, did_you_mean
 from gridenv.core.layer import Layer
+from gridenv.core.modules import import_named, is_same_module, name_of_module
 
 if TYPE_CHECKING:
     from gridenv.tasks.env import EnvParams, GridEnv
 
 NAMESPACE = "gridenv/"
+Settings = TypeVar("Settings", bound=type[BaseModel])
+_TASK_ID = re.compile(r"[A-Za-z0-9][\w.-]*-v\d+")
+_MODULE_SIGN = ":"
+"""Between the module that registers a task and the task's id, as in `my_tasks:PeakShaving-v0`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskEntry:
-    """Where a task's parts are, as `module:attribute`; they are imported only when asked for."""
+    """Where a task's parts are, as `module:attribute`, imported only when asked for; or the parts themselves."""
 
-    config: str
+    config: str | type[BaseModel]
     """Frozen pydantic model of the settings; its `split` names the days that episodes are drawn from."""
     make: str = "gridenv.tasks.grid_task:make"
     """Function (settings, task id) -> (GridEnv, EnvParams)."""
     summary: str
     """One line for `gridenv list`."""
+    origin: str = ""
+    """Module or file that registered the task; empty for those of the library."""
 
 
-TASKS: Mapping[str, TaskEntry] = {
+TASKS: dict[str, TaskEntry] = {
     "VoltVar-IEEE33-v0": TaskEntry(
         config="gridenv.tasks.volt_var:VoltVarConfig",
         summary="reactive power of six PV inverters holds the voltage band of the IEEE 33-bus feeder at least loss",
@@ -73,16 +81,69 @@ TASKS: Mapping[str, TaskEntry] = {
 }
 
 
-def task_id(name: str) -> str:
-    """The registered id of a task, with or without the namespace `gridenv/` in front.
+def register_task(name: str, *, summary: str = "") -> Callable[[Settings], Settings]:
+    """Add a task to `TASKS`; `gridenv.register_task` also tells Gymnasium of it.
+
+    Args:
+        name: id that ends in a version, such as `PeakShaving-IEEE33-v0`; one of your own that is registered already is
+            replaced.
+        summary: one line for `gridenv list`; the first line of the class's docstring if left out.
+
+    Returns:
+        Decorator of a subclass of `GridTaskConfig`.
 
     Raises:
-        ConfigError: if no such task is registered; the message suggests the closest one.
+        ConfigError: for an id that is malformed or one of the library's, and for a class of another kind.
     """
     bare = name.removeprefix(NAMESPACE)
+    if not _TASK_ID.fullmatch(bare):
+        raise ConfigError(
+            f"register_task: id is '{name}'; allowed: a name and a version, such as 'MyTask-v0'; correct it"
+        )
+    if bare in TASKS and not TASKS[bare].origin:
+        raise ConfigError(f"register_task: '{bare}' is a task of the library; allowed: ids that are free; take another")
+
+    def registered(settings: Settings) -> Settings:
+        from gridenv.tasks.grid_config import GridTaskConfig
+
+        if not (isinstance(settings, type) and issubclass(settings, GridTaskConfig)):
+            raise ConfigError(
+                f"register_task: '{bare}' is given {settings!r}; allowed: a subclass of GridTaskConfig or of the "
+                "settings of another task; make it one"
+            )
+        line = summary or (settings.__doc__ or "").strip().partition("\n")[0]
+        TASKS[bare] = TaskEntry(config=settings, summary=line, origin=name_of_module(settings.__module__))
+        return settings
+
+    return registered
+
+
+def task_id(name: str) -> str:
+    """The registered id of a task.
+
+    Args:
+        name: id, with or without the namespace `gridenv/` in front; `module:id` or `file.py:id` imports what registers
+            it first.
+
+    Raises:
+        ConfigError: if no such task is registered, or the module cannot be imported; the message suggests the closest.
+    """
+    origin, _, rest = name.rpartition(_MODULE_SIGN)
+    bare = rest.removeprefix(NAMESPACE)
+    if origin and (bare not in TASKS or not is_same_module(TASKS[bare].origin, origin)):
+        import_named(origin, f"task '{name}'")
     if bare not in TASKS:
-        raise ConfigError(f"unknown task '{name}'{did_you_mean(bare, TASKS)}")
+        hint = did_you_mean(bare, TASKS)
+        own = f"; name a task of your own with its module or file before it: 'my_tasks.py{_MODULE_SIGN}{bare}'"
+        raise ConfigError(f"unknown task '{name}'{hint}{own if not origin and 'mean' not in hint else ''}")
     return bare
+
+
+def full_task_id(name: str) -> str:
+    """The id with the module or file that registers it in front, so that another process finds it."""
+    bare = task_id(name)
+    origin = TASKS[bare].origin
+    return f"{origin}{_MODULE_SIGN}{bare}" if origin else bare
 
 
 def config_class(name: str) -> type[BaseModel]:
@@ -91,7 +152,8 @@ def config_class(name: str) -> type[BaseModel]:
     Raises:
         ConfigError: if no such task is registered.
     """
-    loaded: type[BaseModel] = resolve_name(TASKS[task_id(name)].config)
+    config = TASKS[task_id(name)].config
+    loaded: type[BaseModel] = resolve_name(config) if isinstance(config, str) else config
     return loaded
 
 

@@ -14,7 +14,10 @@ from gridenv.sim.state import GridOutput, GridState
 from gridenv.tasks import terms
 from gridenv.tasks.demand_response import EUR_LINE, DemandResponse
 from gridenv.tasks.env import Settlement
+from gridenv.tasks.own_terms import OwnTerms
 
+MONEY_LINES = ("loss", "trade", "grid_fee", "unserved")
+"""Lines of money that are no unit's."""
 V_BAND, THERMAL, UNBALANCE, UNSERVED, PF_FAIL = "v_band", "thermal", "unbalance", "unserved", "pf_fail"
 
 
@@ -44,6 +47,8 @@ class Settler:
     programme: DemandResponse | None
     device_costs: tuple[tuple[tuple[int, int], ...], ...]
     """Groups and lines that make up each cost of devices, in the order of `cost_names`."""
+    own: OwnTerms | None = None
+    """Money and costs that a user's task adds."""
 
     def __call__(self, model: GridModel, state: GridState, output: GridOutput) -> Settlement:
         """Money, costs and key figures of a step.
@@ -64,6 +69,8 @@ class Settler:
             sum(jnp.sum(output.ledgers[group].cost[..., line, :], axis=-1) for group, line in places)
             for places in self.device_costs
         ]
+        if self.own is not None:
+            devices += self.own.costs(model, state, output).values()
         failed = 1.0 - solved.astype(v_pu.dtype)
         cost = jnp.stack([*(jnp.where(solved, c, 0.0) for c in (*grid_costs, *devices)), failed], axis=-1)
         kpi = {f"eur.{name}": value for name, value in eur.items()} | self._key_figures(model, output, v_pu)
@@ -94,7 +101,7 @@ class Settler:
         for group, ledger in zip(model.groups, output.ledgers, strict=True):
             for i, name in enumerate(group.family.eur_lines):
                 eur[name] = eur.get(name, 0.0) + jnp.sum(ledger.eur[..., i, :], axis=-1)
-        return eur
+        return eur if self.own is None else {**eur, **self.own.eur(model, state, output)}
 
     def _unit_eur(self, model: GridModel, state: GridState, output: GridOutput) -> Float[Array, "*batch unit"]:
         """EUR of every unit: its own lines, and its trade at the day-ahead price where there is a market."""

@@ -1,0 +1,63 @@
+"""Tutorials: a page shows its script as it is, and the script runs."""
+
+import os
+import re
+import runpy
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "docs" / "tutorials"
+SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py"))
+EXTRAS = {"train_sb3": ("stable_baselines3", "sb3"), "train_rllib": ("ray.rllib", "ray")}
+"""Package that a tutorial needs beside the library, and the extra that has it."""
+STEPS = "1"
+"""All tutorials do at least one update."""
+SAID = {
+    "own_task": r"ppo: -[\d,]+ EUR a day\nnone: -[\d,]+ EUR a day$",
+    "own_feeder": r"lowest voltage: (0\.\d{5}) pu, pandapower \1 pu\n[\s\S]*none: -[\d.,]+ EUR a day$",
+    "own_jax_loop": r"seed 2: -[\d.]+ EUR a step at last, score on test days None$",
+    "train_sb3": r"policy: -[\d,]+ EUR a day, score None\nnone: -[\d,]+ EUR a day, score None$",
+    "train_rllib": r"policy: -[\d,]+ EUR a day, score None\nnone: -[\d,]+ EUR a day, score None$",
+}
+"""What a tutorial says at its end."""
+
+
+def _lines(text: str) -> list[str]:
+    return [line.rstrip() for line in text.splitlines() if line.strip()]
+
+
+def test_every_script_has_a_page_and_is_run() -> None:
+    assert sorted(path.stem for path in FOLDER.glob("*.md") if path.stem != "README") == SCRIPTS == sorted(SAID)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_python_blocks_of_a_page_are_its_script(name: str) -> None:
+    page = (FOLDER / f"{name}.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert _lines("".join(blocks)) == _lines((FOLDER / f"{name}.py").read_text(encoding="utf-8"))
+
+
+def _installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*Overriding environment:UserWarning")
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_script_runs(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    package, extra = EXTRAS.get(name, ("gridenv", ""))
+    if not _installed(package):
+        pytest.skip(f"needs the extra gridenv[{extra}]")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", "--steps", STEPS, "--against", "none"])
+    monkeypatch.setenv("GRIDENV_CACHE_DIR", os.environ.get("GRIDENV_CACHE_DIR", str(tmp_path / "cache")))
+    runpy.run_path(str(FOLDER / f"{name}.py"), run_name="__main__")
+    assert re.search(SAID[name], capsys.readouterr().out.rstrip())
