@@ -8,6 +8,7 @@ a deadline of its own and is sent once, and a connection that misbehaves is give
 import asyncio
 import contextlib
 import logging
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
@@ -26,7 +27,9 @@ FIRST_DELAY_S, LAST_DELAY_S = 0.05, 2.0
 """Between two attempts to connect; doubles from one to the next."""
 CONNECT_TIMEOUT_S = 2.0
 SILENCES = 2
-"""Unanswered requests in a row after which a connection counts as half open and is given up."""
+SILENT_S, SILENT_TIMEOUTS = 0.2, 1.5
+"""A connection counts as half open, and is given up, after so many unanswered requests in a row over at least so long,
+and so many times the transport's timeout. Cycles may leave less time than that to single requests."""
 _EXCEPTIONS = {
     1: "illegal function, or the role may not",
     2: "illegal address",
@@ -82,7 +85,7 @@ class ModbusClient:
         self._keeper: asyncio.Task[None] | None = None
         self._lost = asyncio.Event()
         self._why = "not yet connected"
-        self._silences = 0
+        self._silences, self._silent_since_s = 0, 0.0
         self.faults: Counter[str] = Counter()
         """What went wrong so far, by `Fault`."""
         self.exchanges = 0
@@ -126,6 +129,12 @@ class ModbusClient:
     async def read(self, table: Table, address: int, count: int, timeout_s: float | None = None) -> tuple[int, ...]:
         """Registers or bits.
 
+        Args:
+            table: where they are.
+            address: of the first.
+            count: how many.
+            timeout_s: None = that of the transport.
+
         Raises:
             ExchangeError: if the device did not give exactly these in time.
         """
@@ -159,18 +168,19 @@ class ModbusClient:
         return self._transport.unit
 
     async def _exchange(self, call: Callable[[Any], Awaitable[Any]], timeout_s: float | None) -> Any:
-        limit_s = min(self._transport.timeout_s, self._transport.timeout_s if timeout_s is None else timeout_s)
+        limit_s = self._transport.timeout_s if timeout_s is None else timeout_s
         async with self._lock:
             if not self.is_connected:
                 raise self._fault(Fault.DISCONNECTED, f"not connected ({self._why})")
             if limit_s <= 0.0:
                 raise self._fault(Fault.TIMEOUT, "no time left in this cycle")
             self.exchanges += 1
+            start_s = time.monotonic()
             violation = self._violation = asyncio.get_running_loop().create_future()
             request = asyncio.ensure_future(call(self._client))
             try:
                 await asyncio.wait({request, violation}, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
-                return self._judged(request, violation, limit_s)
+                return self._judged(request, violation, start_s, limit_s)
             finally:
                 self._violation = None
                 if not request.done():
@@ -180,7 +190,11 @@ class ModbusClient:
                         await request
 
     def _judged(
-        self, request: "asyncio.Future[Any]", violation: "asyncio.Future[tuple[Fault, str]]", limit_s: float
+        self,
+        request: "asyncio.Future[Any]",
+        violation: "asyncio.Future[tuple[Fault, str]]",
+        start_s: float,
+        limit_s: float,
     ) -> Any:
         """The reply, if it may be used."""
         if violation.done():
@@ -188,10 +202,13 @@ class ModbusClient:
             self._drop(text)
             raise self._fault(fault, text)
         if not request.done():
+            self._silent_since_s = self._silent_since_s if self._silences else start_s
             self._silences += 1
-            if self._silences >= SILENCES or isinstance(self._transport, Rtu):
-                # On a serial line a late reply could not be told from that to the next request.
-                self._drop(f"{self._silences} unanswered requests")
+            silent_s = time.monotonic() - self._silent_since_s
+            is_long = silent_s >= max(SILENT_S, SILENT_TIMEOUTS * self._transport.timeout_s)
+            # On a serial line a late reply could not be told from that to the next request.
+            if (self._silences >= SILENCES and is_long) or isinstance(self._transport, Rtu):
+                self._drop(f"silent for {silent_s:.1f} s")
             raise self._fault(Fault.TIMEOUT, f"no answer within {limit_s:g} s")
         error = request.exception()
         if error is not None:

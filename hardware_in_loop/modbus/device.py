@@ -17,6 +17,8 @@ from hardware_in_loop.rig.binding import Binding, bind, range_problem
 from hardware_in_loop.rig.files import RigFile
 from hardware_in_loop.rig.schema import RegisterSource, Rig, Sink
 
+OPEN_TIMEOUT_S = 5.0
+"""Of a request while a device is opened, when nothing waits for it."""
 SLOW_S = 0.5
 """Heartbeats and modes are read this often, as they change once a second."""
 
@@ -80,7 +82,7 @@ class RigDevice:
         await self.client.open()
         points, texts, identity = await self._find_points()
         self._layout = _layout(self._file, self.name, points, texts, identity, self._observation, self._action)
-        self._identity = await self._read_identity()
+        self._identity = await self._read_identity(None)
         self._connections = self.client.connections
         problems = await self._identity_problems()
         if problems:
@@ -120,7 +122,7 @@ class RigDevice:
         final = self.layout.points[last] if last is not None else None
         requests.sort(key=lambda r: final is not None and _covers(r, final))
         for table, address, words in requests:
-            await self.client.write(table, address, words, deadline_s - time.monotonic())
+            await self.client.write(table, address, words, self._left_s(deadline_s))
 
     def reading(self, point: str, value: float) -> Reading | None:
         """A value with the time of its point; None if it was never read."""
@@ -141,7 +143,7 @@ class RigDevice:
         assert self.settings.sunspec is not None
 
         async def read(address: int, count: int) -> Sequence[int]:
-            return await self.client.read(Table.HOLDING, address, count)
+            return await self.client.read(Table.HOLDING, address, count, OPEN_TIMEOUT_S)
 
         found = await sunspec.discover(read, self.settings.sunspec.base, self.where)
         missing = [m for m in self.settings.sunspec.models if m not in [model.id for model in found.models]]
@@ -154,10 +156,12 @@ class RigDevice:
         identity = [] if common is None else _model_words(common)
         return {p.name: p for p in found.points}, found.texts, identity
 
-    async def _read_identity(self, deadline_s: float = math.inf) -> tuple[tuple[int, ...], ...]:
-        read = self.client.read
-        spans = self.layout.identity
-        return tuple([await read(s.table, s.address, s.count, deadline_s - time.monotonic()) for s in spans])
+    async def _read_identity(self, deadline_s: float | None) -> tuple[tuple[int, ...], ...]:
+        found = []
+        for span in self.layout.identity:
+            limit_s = OPEN_TIMEOUT_S if deadline_s is None else self._left_s(deadline_s)
+            found += [await self.client.read(span.table, span.address, span.count, limit_s)]
+        return tuple(found)
 
     async def _check_reconnected(self, deadline_s: float) -> None:
         """After a new connection the device must still be the same one."""
@@ -173,15 +177,20 @@ class RigDevice:
             found: str | float | None = self.layout.texts.get(name)
             if found is None:
                 point = self.layout.points[name]
-                found = point.decode(await self.client.read(point.table, point.address, point.registers))
+                words = await self.client.read(point.table, point.address, point.registers, OPEN_TIMEOUT_S)
+                found = point.decode(words)
             if found != expected:
                 problems.append(
                     f"{self.where}: {name} is {found!r}; the rig file expects {expected!r}; check address and device"
                 )
         return problems
 
+    def _left_s(self, deadline_s: float) -> float:
+        """Time for a request: that of the transport, or what is left of the cycle."""
+        return min(self.settings.transport.timeout_s, deadline_s - time.monotonic())
+
     async def _read_span(self, span: Span, deadline_s: float) -> None:
-        registers = await self.client.read(span.table, span.address, span.count, deadline_s - time.monotonic())
+        registers = await self.client.read(span.table, span.address, span.count, self._left_s(deadline_s))
         now = time.monotonic()
         for point in span.points:
             self.held.words[point.name] = span.cut(registers, point)

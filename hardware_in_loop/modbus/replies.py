@@ -76,6 +76,8 @@ class TcpWatch:
     def received(self, data: bytes) -> str:
         """Why bytes that wait to be read cannot be trusted; empty if they can, or there are too few to tell."""
         while data:
+            if not self._is_open and not self._is_late(data):
+                return f"{len(data)} bytes came that nobody asked for"
             if len(data) >= 4 and data[2:4] != b"\0\0":
                 return f"reply has protocol {int.from_bytes(data[2:4], 'big')}; allowed: 0"
             if len(data) < _HEADER.size:
@@ -93,7 +95,13 @@ class TcpWatch:
             if problem:
                 return problem
             self._is_open = False
+            if data:
+                return f"{len(data)} bytes came behind the reply"
         return ""
+
+    def _is_late(self, data: bytes) -> bool:
+        """Whether bytes begin as the reply to a request that was given up."""
+        return any(struct.pack(">HH", given_up, 0).startswith(data[:4]) for given_up in self._given_up)
 
     def _frame_problem(self, transaction: int, unit: int, reply: bytes) -> str:
         if not self._is_open or transaction != self._transaction:

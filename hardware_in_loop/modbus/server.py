@@ -81,6 +81,7 @@ class ModbusServer:
         self._frame_timeout_s, self._max_connections = frame_timeout_s, max_connections
         self._server: asyncio.Server | None = None
         self._writers_open: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self.requests = 0
         """Answered so far."""
 
@@ -103,6 +104,10 @@ class ModbusServer:
         if self._server is not None:
             self._server.close()
             self.drop_connections()
+            for task in self._tasks:
+                task.cancel()
+            if self._tasks:
+                await asyncio.wait(self._tasks)
             await self._server.wait_closed()
             self._server = None
 
@@ -115,14 +120,18 @@ class ModbusServer:
         if len(self._writers_open) >= self._max_connections:
             writer.transport.abort()
             return
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
         self._writers_open.add(writer)
         try:
             peer = _peer(writer)
             while (frame := await self._next(reader)) is not None:
                 await self._handle(*frame, peer, writer)
-        except (OSError, ssl.SSLError, asyncio.IncompleteReadError, TimeoutError):
-            pass  # the peer went away, which is its right
+        except (OSError, ssl.SSLError, asyncio.IncompleteReadError, TimeoutError, asyncio.CancelledError):
+            pass  # the peer went away, which is its right, or the server stops
         finally:
+            self._tasks.discard(task)
             self._writers_open.discard(writer)
             # Not awaited: a peer that does not read would hold the server up.
             writer.close()

@@ -132,7 +132,8 @@ def points_of(model: Model, registers: Sequence[int], label: str = "") -> tuple[
     return tuple(points), texts
 
 
-def placeholders(model_id: int) -> dict[str, Point]:
+@cache
+def placeholders(model_id: int) -> Mapping[str, Point]:
     """Points that a model can have, by name with every repetition written as [1]; addresses and scales mean nothing."""
     model = Model(id=model_id, address=0, length=0)
     listed = [e for e in entries(model_id, {}) if e.kind in _NUMBERS or e.kind == "string"]

@@ -1,7 +1,7 @@
 """One device of the virtual rig: its registers, its set-points, its heartbeat."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -43,13 +43,30 @@ _FIXED = {
 class VirtualDevice:
     """A device as its controller sees it."""
 
-    def __init__(self, file: RigFile, settings: Device, observation: ChannelSet, action: ChannelSet) -> None:
+    def __init__(
+        self,
+        file: RigFile,
+        settings: Device,
+        observation: ChannelSet,
+        action: ChannelSet,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        """Make a device that has just been switched on.
+
+        Args:
+            file: rig file that it is in.
+            settings: its part of the file.
+            observation: channels of the task.
+            action: channels of the task.
+            clock: seconds, of the same clock as `tick`; None = the time of the last tick.
+        """
         self.settings, self.name = settings, settings.name
         self._file = file
         self._largest_kva = _largest_kva(file, settings.name, observation)
         self.store = self._new_store()
         self.store.on_write = self._written
         self._now_s = 0.0
+        self._clock = (lambda: self._now_s) if clock is None else clock
         self._switched_on_s = 0.0
         self.is_local = False
         """Somebody at the device has taken it away from the network."""
@@ -141,7 +158,7 @@ class VirtualDevice:
         for command in self.commands.values():
             command.check(values)
         for command in self.commands.values():
-            command.written(values, self._now_s)
+            command.written(values, self._clock())
 
     def _new_store(self) -> PointStore:
         register_map = self._file.maps[self.name]

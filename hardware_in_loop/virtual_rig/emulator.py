@@ -55,8 +55,9 @@ class Emulator:
         self.settings = file.rig.emulated
         self.speed = self.settings.speed if speed is None else speed
         self._rng = np.random.default_rng(self.settings.seed)
+        self._start_s = time.monotonic()
         channels = simulator.observation, simulator.action
-        self.devices = {d.name: VirtualDevice(file, d, *channels) for d in file.rig.devices}
+        self.devices = {d.name: VirtualDevice(file, d, *channels, lambda: self.now_s) for d in file.rig.devices}
         self.faults = {n: Faults(d, self.settings.seed + i) for i, (n, d) in enumerate(self.devices.items())}
         self.audit: Counter[str] = Counter()
         """Requests to write, by device and outcome."""
@@ -70,7 +71,6 @@ class Emulator:
         self._view: View | None = None
         self._shown: dict[str, float] = {}
         self._restart: tuple[int, float] | None = None
-        self._start_s = time.monotonic()
 
     @property
     def ready_line(self) -> str:
@@ -101,7 +101,6 @@ class Emulator:
         if problems:
             await self.stop()
             raise RigError("\n".join(problems))
-        self._start_s = time.monotonic()
 
     async def stop(self) -> None:
         """Close all connections and ports."""

@@ -36,6 +36,7 @@ MODELS = [
 
 
 def channel(name: str, unit: str, low: float, high: float) -> Channel:
+    low, high = float(low), float(high)
     return Channel(name=name, unit=unit, low=low, high=high, scale=max(abs(low), abs(high)), source=name)
 
 
@@ -74,11 +75,13 @@ def settings(pv_port: int, meter_port: int) -> dict:
     """The rig file as values; ports of the two devices."""
 
     def tcp(port):
-        return {"type": "tcp", "host": "127.0.0.1", "port": port, "timeout_s": 0.08}
+        return {"type": "tcp", "host": "127.0.0.1", "port": port, "timeout_s": 0.7}
 
     return {
         "schema": "gridenv.rig/1",
         "task": "VoltVar-IEEE33-v0",
+        # Slow, so that a busy machine keeps to its deadlines.
+        "rate_hz": 1,
         "safety": {"reversion_s": 1},
         "devices": [
             {

@@ -8,7 +8,7 @@ from hardware_in_loop.modbus.point_store import PointStore
 from hardware_in_loop.modbus.server import ModbusServer
 from hardware_in_loop.registers import Point
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 """No test on the wire takes longer."""
 
 
