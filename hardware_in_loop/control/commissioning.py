@@ -1,12 +1,22 @@
 """Checking a rig before control: all is read, set-points are written and read back in a window, timers run out."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from gridenv.core.channels import Channel
+from hardware_in_loop.control.check_items import (
+    TIMER_MARGIN_S,
+    WriteTest,
+    channel_item,
+    device_item,
+    follower_of,
+    is_ok,
+    reversion_item,
+    setpoint_item,
+    sign_item,
+    values_of,
+)
 from hardware_in_loop.control.checklist import Item, Status
 from hardware_in_loop.control.clock import Clock
 from hardware_in_loop.control.exchange import Exchange
@@ -23,24 +33,8 @@ _MOST_READ_SHARE = 0.9
 """Share of the time for reading that may be used up."""
 _SETTLE_S = 1.0
 """Time that devices get to follow a set-point before what it did is read. Assumed: a few response times."""
-_SEEN = 4.0
-"""A response of a measurement counts if it is this many standard deviations of its noise."""
-_MOST_MISSED_SHARE = 0.1
-"""Exchanges that may be missed while reading, with a warning; more is a failure."""
 _SHOWN_S = 2.0
 """Time that is given to read a set-point back, so that a missed exchange does not count against the device."""
-_TIMER_MARGIN_S = 2.0
-"""Timers count whole seconds, and reading takes a cycle."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class WriteTest:
-    """What commissioning may do to a set-point."""
-
-    window: tuple[float, float]
-    """Values that may be written, inside the limits."""
-    reversion_s: float | None
-    """After how long the device gives a command up by itself; None if it does not."""
 
 
 class Commissioning:
@@ -103,7 +97,7 @@ class Commissioning:
     async def _write(self, setpoints: Mapping[str, float]) -> dict[str, str]:
         """Problems by channel, those that were acknowledged left out."""
         results = await self._exchange.write(setpoints, self._settings.timing.period_s)
-        return {c: results[c].problem if c in results else "no result" for c in setpoints if not _is_ok(results, c)}
+        return {c: results[c].problem if c in results else "no result" for c in setpoints if not is_ok(results, c)}
 
     async def _check_reading(self) -> list[Item]:
         found: dict[tuple[str, str], str] = {}
@@ -118,12 +112,12 @@ class Commissioning:
                     missed[finding.subject] += 1
                 found.setdefault((finding.trigger, finding.subject), finding.text)
         last = snapshots[-1]
-        items = [_channel_item(c, snapshots, found) for c in self._pilot.observation]
-        items += [_device_item(name, last, found, missed[name], cycles) for name in last.devices]
+        items = [channel_item(c, snapshots, found) for c in self._pilot.observation]
+        items += [device_item(name, last, found, missed[name], cycles) for name in last.devices]
         if any(trigger == Trigger.STOP_INPUT for trigger, _ in found):
             items.append(Item(kind="stop input", subject="rig", status=Status.FAIL, detail="is set; clear it"))
         for rule in self._settings.setpoints:
-            items.append(_setpoint_item(rule, last))
+            items.append(setpoint_item(rule, last))
         return [*items, self._timing_item()]
 
     def _timing_item(self) -> Item:
@@ -135,7 +129,9 @@ class Commissioning:
 
     async def _check_write(self, rule: SetpointRule, test: WriteTest) -> list[Item]:
         kind, channel = "write-readback", rule.channel
-        values = _test_values(rule, test)
+        values = values_of(rule, test)
+        # Low, high and low again, so that a grid that moves by itself is not taken for a response.
+        values[2:2] = values[:1]
         seen: list[str] = []
         before = (await self._read())[-1]
         measured: list[tuple[float, dict[str, np.ndarray]]] = []
@@ -155,8 +151,12 @@ class Commissioning:
                 return [Item(kind=kind, subject=channel, status=Status.FAIL, detail=detail)]
             seen.append(f"{value:g}")
             measured.append((value, await self._settled({channel: value})))
-        item = Item(kind=kind, subject=channel, status=Status.PASS, detail=f"{', '.join(seen)} read back")
-        return [item, *self._response_items(rule, measured)]
+        detail = f"{', '.join(dict.fromkeys(seen))} read back"
+        item = Item(kind=kind, subject=channel, status=Status.PASS, detail=detail)
+        if len(set(values)) < 2:
+            detail = "not seen: the window is one value"
+            return [item, Item(kind="sign", subject=channel, status=Status.WARNING, detail=detail)]
+        return [item, sign_item(rule, follower_of(channel, self._pilot), measured[:3])]
 
     async def _shown(self, channels: Collection[str], since_s: float) -> Snapshot:
         """A snapshot whose set-points were read after a moment, if they are to be had."""
@@ -189,24 +189,6 @@ class Commissioning:
             name: np.array([s.readings[name].value for s in snapshots if name in s.readings]) for name in self._sources
         }
 
-    def _response_items(
-        self, rule: SetpointRule, measured: Sequence[tuple[float, Mapping[str, np.ndarray]]]
-    ) -> list[Item]:
-        """Whether the power that belongs to a set-point moves in its direction: units and signs on both ways."""
-        follower = _follower(rule.channel, self._pilot)
-        (low, at_low), (high, at_high) = measured[0], measured[1] if len(measured) > 1 else measured[0]
-        if follower is None or high == low:
-            detail = "no measurement of the same quantity and device" if follower is None else "the window is one value"
-            return [Item(kind="sign", subject=rule.channel, status=Status.WARNING, detail=f"not seen: {detail}")]
-        change = float(at_high[follower.name].mean() - at_low[follower.name].mean())
-        noise = float(max(at_low[follower.name].std(), at_high[follower.name].std())) + 1e-12
-        detail = f"'{follower.name}' moved by {change:+.4g} {follower.unit} from {low:g} to {high:g}"
-        if abs(change) < _SEEN * noise:
-            status, detail = Status.WARNING, f"not seen: {detail}, noise {noise:.2g}"
-        else:
-            status = Status.PASS if change * (high - low) > 0.0 else Status.FAIL
-        return [Item(kind="sign", subject=rule.channel, status=status, detail=detail)]
-
     async def _check_reversion(self) -> list[Item]:
         timed = {c: t for c, t in self._tests.items() if t.reversion_s is not None}
         items = [
@@ -222,18 +204,18 @@ class Commissioning:
         if not timed:
             return items
         rules = {rule.channel: rule for rule in self._settings.setpoints}
-        values = {c: _test_values(rules[c], t)[0] for c, t in timed.items()}
+        values = {c: values_of(rules[c], t)[0] for c, t in timed.items()}
         refused = await self._write(values)
         begin_s, longest_s = self._clock.now(), max(t.reversion_s or 0.0 for t in timed.values())
         reverted: dict[str, float] = {}
-        while self._clock.now() < begin_s + longest_s + _TIMER_MARGIN_S and len(reverted) < len(values):
+        while self._clock.now() < begin_s + longest_s + TIMER_MARGIN_S and len(reverted) < len(values):
             snapshot = (await self._read())[-1]
             for channel, value in values.items():
                 reading = snapshot.setpoints.get(channel)
                 is_new = reading is not None and reading.acquired_s > begin_s + rules[channel].readback_within_s
                 if is_new and reading and not abs(reading.value - value) <= rules[channel].readback_tolerance:
                     reverted.setdefault(channel, self._clock.now() - begin_s)
-        return items + [_reversion_item(c, timed[c], reverted.get(c), refused.get(c, "")) for c in timed]
+        return items + [reversion_item(c, timed[c], reverted.get(c), refused.get(c, "")) for c in timed]
 
     async def _make_safe(self) -> list[Item]:
         safe = {rule.channel: rule.safe for rule in self._settings.setpoints}
@@ -246,82 +228,3 @@ class Commissioning:
                 problems.setdefault(rule.channel, "another value is read back")
         detail = "; ".join(f"{c}: {p}" for c, p in problems.items()) or "all safe set-points read back"
         return [Item(kind="safe", subject="rig", status=Status.FAIL if problems else Status.PASS, detail=detail)]
-
-
-def _is_ok(results: Mapping[str, object], channel: str) -> bool:
-    return channel in results and not results[channel].problem  # type: ignore[attr-defined]
-
-
-def _test_values(rule: SetpointRule, test: WriteTest) -> list[float]:
-    """Lowest and highest value of the window that the register carries, then the safe one."""
-    low, high = test.window
-    if rule.step > 0:
-        low = rule.origin + np.ceil((low - rule.origin) / rule.step - 1e-9) * rule.step
-        high = rule.origin + np.floor((high - rule.origin) / rule.step + 1e-9) * rule.step
-    values = [float(low), float(high), rule.safe]
-    return [v for i, v in enumerate(values) if rule.low <= v <= rule.high and v not in values[:i]]
-
-
-def _channel_item(channel: Channel, snapshots: Sequence[Snapshot], found: Mapping[tuple[str, str], str]) -> Item:
-    problems = [text for (_, subject), text in found.items() if subject == channel.name]
-    values = np.array([s.readings[channel.name].value for s in snapshots if channel.name in s.readings])
-    if problems or not len(values):
-        return Item(kind="read", subject=channel.name, status=Status.FAIL, detail="; ".join(problems) or "never read")
-    unit = f" {channel.unit}" if channel.unit else ""
-    detail = f"{values[-1]:.6g}{unit}, range {channel.low:g}..{channel.high:g}, spread {values.std():.2g}"
-    return Item(kind="read", subject=channel.name, status=Status.PASS, detail=detail)
-
-
-def _setpoint_item(rule: SetpointRule, snapshot: Snapshot) -> Item:
-    reading = snapshot.setpoints.get(rule.channel)
-    status, detail = Status.PASS, "none in force"
-    if reading is None:
-        status, detail = Status.FAIL, "the device does not show its set-point"
-    elif np.isfinite(reading.value):
-        is_inside = rule.low - rule.readback_tolerance <= reading.value <= rule.high + rule.readback_tolerance
-        status = Status.PASS if is_inside else Status.FAIL
-        detail = f"{reading.value:g} in force; limits {rule.low:g}..{rule.high:g}, ramp {rule.ramp_per_s:g} per s"
-    return Item(kind="set-point", subject=rule.channel, status=status, detail=detail)
-
-
-def _device_item(name: str, snapshot: Snapshot, found: Mapping[tuple[str, str], str], missed: int, cycles: int) -> Item:
-    problems = [text for (trigger, subject), text in found.items() if subject == name and trigger != Trigger.MISSED]
-    status, detail = Status.PASS, _device_text(snapshot, name)
-    if missed:
-        detail = f"{missed} of {cycles} exchanges missed: {found[Trigger.MISSED, name]}"
-        status = Status.WARNING if missed <= _MOST_MISSED_SHARE * cycles else Status.FAIL
-    if problems:
-        status, detail = Status.FAIL, "; ".join(problems)
-    return Item(kind="device", subject=name, status=status, detail=detail)
-
-
-def _device_text(snapshot: Snapshot, name: str) -> str:
-    device = snapshot.devices[name]
-    beat = "no heartbeat" if device.heartbeat is None else f"heartbeat at {device.heartbeat}"
-    remote = {None: "does not say whether it is remote", True: "remote", False: "local"}[device.is_remote]
-    return f"identified; {beat}; {remote}"
-
-
-def _follower(channel: str, pilot: Pilot) -> Channel | None:
-    """The measured power of the same device that a set-point of power acts on."""
-    action = pilot.action.channels[pilot.action.index(channel)]
-    quantity = channel.removeprefix(f"{action.source}.").split("_")[0]
-    for observed in pilot.observation:
-        name = observed.name.removeprefix(f"{observed.source}.").split("_")[0]
-        if observed.source == action.source and name == quantity and quantity in ("p", "q"):
-            return observed
-    return None
-
-
-def _reversion_item(channel: str, test: WriteTest, after_s: float | None, refused: str) -> Item:
-    limit_s = (test.reversion_s or 0.0) + _TIMER_MARGIN_S
-    if refused:
-        status, detail = Status.FAIL, f"test value refused: {refused}"
-    elif after_s is None:
-        status, detail = (
-            Status.FAIL,
-            f"still in force after {limit_s:g} s; the timer of {test.reversion_s:g} s does nothing",
-        )
-    else:
-        status, detail = Status.PASS, f"given up after {after_s:.1f} s; timer {test.reversion_s:g} s"
-    return Item(kind="reversion", subject=channel, status=status, detail=detail)

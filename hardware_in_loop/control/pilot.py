@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from gridenv.core.channels import ChannelSet
 from gridenv.policy.codec import Codec
 from gridenv.policy.runtime import Policy
+from hardware_in_loop.control.settings import ControlSettings
 
 
 class Network(Protocol):
@@ -66,3 +67,17 @@ class Pilot:
         if not np.isfinite(action).all():
             return Answer(observation=observation, request=None, problem="action is not finite")
         return Answer(observation=observation, request=np.asarray(self._decode.decode(action), float))
+
+
+def mismatch(settings: ControlSettings, pilot: Pilot) -> list[str]:
+    """Why a policy cannot be run with these settings, one line each."""
+    own, other = settings.limits.channels, pilot.action.names
+    found = []
+    if own != other:
+        found = [f"rig '{settings.rig}': has the set-points {', '.join(own)}; the policy commands {', '.join(other)}"]
+    measured = {rule.channel for rule in settings.measurements}
+    return found + [
+        f"rig '{settings.rig}': no rule for '{name}', which the policy observes; give it a source in the rig file"
+        for name in pilot.observation.names
+        if name not in measured
+    ]

@@ -18,7 +18,7 @@ from hardware_in_loop.control.governor import Governor
 from hardware_in_loop.control.journal import Journal, View
 from hardware_in_loop.control.operator import Operator
 from hardware_in_loop.control.outcome import Mode, Outcome
-from hardware_in_loop.control.pilot import Answer, Pilot
+from hardware_in_loop.control.pilot import Answer, Pilot, mismatch
 from hardware_in_loop.control.recorder import CycleRecord, Recorder
 from hardware_in_loop.control.settings import ControlSettings, Floats
 from hardware_in_loop.control.states import State, Trigger, is_usable
@@ -80,7 +80,7 @@ class ControlLoop:
         Raises:
             RigError: if the channels of the settings are not those of the policy.
         """
-        raise_collected(_mismatch(settings, pilot), RigError)
+        raise_collected(mismatch(settings, pilot), RigError)
         self._link, self._pilot, self._settings, self._timing = link, pilot, settings, settings.timing
         self._operator, self._clock = operator or Operator(), clock or MonotonicClock()
         self._watchers, self._exchange = watchers, Exchange(link)
@@ -296,16 +296,3 @@ class ControlLoop:
             unconfirmed=unconfirmed,
             statistics=self.statistics,
         )
-
-
-def _mismatch(settings: ControlSettings, pilot: Pilot) -> list[str]:
-    own, other = settings.limits.channels, pilot.action.names
-    found = []
-    if own != other:
-        found = [f"rig '{settings.rig}': has the set-points {', '.join(own)}; the policy commands {', '.join(other)}"]
-    measured = {rule.channel for rule in settings.measurements}
-    return found + [
-        f"rig '{settings.rig}': no rule for '{name}', which the policy observes; give it a source in the rig file"
-        for name in pilot.observation.names
-        if name not in measured
-    ]

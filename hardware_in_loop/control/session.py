@@ -15,8 +15,8 @@ from typing import Any
 from gridenv.core.errors import raise_collected
 from gridenv.policy.bundle import SUMS_FILE
 from gridenv.policy.runtime import Policy, load_policy
+from hardware_in_loop.control.check_items import WriteTest
 from hardware_in_loop.control.checklist import Hashes
-from hardware_in_loop.control.commissioning import WriteTest
 from hardware_in_loop.control.outcome import Mode
 from hardware_in_loop.control.pilot import Pilot
 from hardware_in_loop.control.rules import Register, control_settings

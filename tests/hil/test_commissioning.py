@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from hardware_in_loop.control.check_items import WriteTest
 from hardware_in_loop.control.checklist import (
     Checklist,
     Hashes,
@@ -15,7 +16,7 @@ from hardware_in_loop.control.checklist import (
     check_path,
     write_checklist,
 )
-from hardware_in_loop.control.commissioning import Commissioning, WriteTest
+from hardware_in_loop.control.commissioning import Commissioning
 from hardware_in_loop.control.pages import checklist_page
 from hardware_in_loop.control.pilot import Pilot
 from tests.hil.plant import ACTIONS, BUSES, FOLLOWED, Droop, Plant, SimulatedClock, channels, settings
@@ -109,6 +110,8 @@ def test_device_without_timer_and_response_below_noise_are_warnings():
     _, items = commission(lambda p: p.override.update({FOLLOWED[0]: 0.0}), reversion_s=None)
     assert items["reversion", ACTIONS[0]].status is Status.WARNING
     assert items["sign", ACTIONS[0]].detail.startswith("not seen: 'pv.1.q_kvar' moved by +0 kvar")
+    _, items = commission(window=(-0.05, 0.0))
+    assert items["sign", ACTIONS[0]].status is Status.PASS
     _, items = commission(window=(0.0, 0.0))
     assert items["sign", ACTIONS[0]].detail == "not seen: the window is one value"
 
