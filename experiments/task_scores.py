@@ -10,10 +10,12 @@ from rich.table import Table
 
 from experiments import tables
 from experiments.evaluate import check_choices
+from experiments.fan_out import Job, spread
 from experiments.references import reference_results
 from experiments.rollout import EpisodeResults
 from experiments.run import write_json
 from experiments.statistics import mean_interval
+from gridenv.adapters.ray_settings import RaySettings
 from gridenv.core.config import validate
 from gridenv.core.layer import Layer
 from gridenv.tasks import registry
@@ -68,22 +70,28 @@ class TaskScore:
 COLUMNS = ("task", "controller", "return, EUR", "economic, EUR", "costs", "losses, kWh", "voltage, pu")
 
 
-def score_tasks(tasks: Sequence[str], split: str, names: Sequence[str]) -> list[TaskScore]:
+def score_tasks(
+    tasks: Sequence[str], split: str, names: Sequence[str], ray: RaySettings | None = None
+) -> list[TaskScore]:
     """Run reference controllers on every day of a split.
 
     Args:
         tasks: ids.
         split: train, validation or test.
         names: of `agents.registry.REFERENCES`.
+        ray: where all controllers of all tasks run side by side; one after the other here if left out.
 
     Raises:
         ConfigError: for an unknown split or unknown controllers.
     """
     check_choices(split, names)
+    ids = [registry.task_id(name) for name in tasks]
+    chosen = {task: validate(registry.config_class(task), Layer({"split": split}), f"task '{task}'") for task in ids}
+    if ray is not None:
+        # Computed side by side and kept, so that what follows finds them.
+        spread([Job(task_id=task, task=s, controller=name) for task, s in chosen.items() for name in names], ray)
     scores = []
-    for name in tasks:
-        task = registry.task_id(name)
-        settings = validate(registry.config_class(task), Layer({"split": split}), f"task '{task}'")
+    for task, settings in chosen.items():
         env, params = registry.build(task, settings)
         results = reference_results(settings, split, names, env, params)
         scores.append(TaskScore(task=task, split=split, cost_names=env.cost_names, results=results))
