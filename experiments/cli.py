@@ -110,8 +110,9 @@ def evaluate(
     runs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RUN|BUNDLE|TASK...",
-            help="Folders of runs, or a folder that holds runs; or the folder of one bundle; or tasks or their files.",
+            metavar="RUN|BUNDLE|TASK... [ray.KEY=VALUE...]",
+            help="Folders of runs, or a folder that holds runs; or the folder of one bundle; or tasks or their files. With "
+            "ray.address=HOST:PORT or ray.cpus=N controllers run side by side, on a Ray cluster or here.",
             show_default=False,
         ),
     ],
@@ -123,26 +124,29 @@ def evaluate(
     """Score finished runs (or folders of runs) on every episode of a split, next to reference controllers.
 
     A bundle is run through onnxruntime, as on a rig. With task names in place of runs, the reference controllers alone
-    (default: none,rule).
+    (default: none,rule). With ray.KEY=VALUE, as in a sweep, the results are the same and policies and reference
+    controllers run in processes of their own.
     """
     _prepare_jax()
     from experiments import console, tables, task_scores, tracking
+    from experiments.fan_out import ray_settings
     from experiments.results import evaluate_folders
     from gridenv.core.config import display_path
 
+    runs, ray = ray_settings(runs)
     names = None if against is None else [name.strip() for name in against.split(",") if name.strip()]
     tasks = task_scores.task_ids(runs)
     if tasks:
         if len(tasks) < len(runs):
             raise ConfigError("evaluate: tasks and runs together; allowed: one or the other; make two calls")
-        scores = task_scores.score_tasks(tasks, split or "test", names or task_scores.DEFAULT_CONTROLLERS)
+        scores = task_scores.score_tasks(tasks, split or "test", names or task_scores.DEFAULT_CONTROLLERS, ray)
         console.OUTPUT.print(task_scores.table(scores))
         if markdown is not None:
             markdown.write_text(task_scores.markdown(scores), encoding="utf-8")
         for file in task_scores.write(scores, folder):
             console.say(f"written: {display_path(file)}")
         return
-    evaluation, summary, file = evaluate_folders(runs, split, names)
+    evaluation, summary, file = evaluate_folders(runs, split, names, ray)
     console.OUTPUT.print(tables.evaluation_table(summary))
     for warning in summary.warnings:
         console.say(f"warning: {warning}")
