@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from experiments import cli_studies
+from experiments import cli_forecast, cli_studies
 from experiments.bench.cli import app as bench
 from experiments.stopping import StoppedError
 from gridenv.core.errors import ConfigError, GridEnvError
@@ -106,6 +106,7 @@ def train(
 app.command(short_help="Train an experiment with many different settings, on Ray.")(cli_studies.sweep)
 app.command(short_help="Train and score many agents on many tasks, in one table.")(cli_studies.compare)
 app.command(short_help="Search a task for schedules that pay more than they should.")(cli_studies.audit)
+app.command(short_help="Fit and score forecasters of load, PV and price.")(cli_forecast.forecast)
 
 
 @app.command(short_help="Score finished runs, or tasks, with reference controllers.")

@@ -34,6 +34,7 @@ _OPTIONAL_PACKAGES = (
     "cvxpy",
     "clarabel",
     "highspy",
+    "lightgbm",
     "pymodbus",
 )
 """Recorded where they are installed."""
