@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from experiments import cli_hil, cli_reports, cli_studies
+from experiments import cli_forecast, cli_hil, cli_reports, cli_studies
 from experiments.bench.cli import app as bench
 from experiments.stopping import StoppedError
 from gridenv.core.errors import ConfigError, GridEnvError
@@ -103,6 +103,7 @@ def train(
 app.command(short_help="Train an experiment with many different settings, on Ray.")(cli_studies.sweep)
 app.command(short_help="Train and score many agents on many tasks, in one table.")(cli_studies.compare)
 app.command(short_help="Search a task for schedules that pay more than they should.")(cli_studies.audit)
+app.command(short_help="Fit and score forecasters of load, PV and price.")(cli_forecast.forecast)
 
 
 @app.command(short_help="Score finished runs, or tasks, with reference controllers.")
@@ -111,8 +112,8 @@ def evaluate(
         list[Path],
         typer.Argument(
             metavar="RUN|BUNDLE|TASK... [ray.KEY=VALUE...]",
-            help="Folders of runs, or a folder that holds runs; or the folder of one bundle; or tasks or their files. With "
-            "ray.address=HOST:PORT or ray.cpus=N controllers run side by side, on a Ray cluster or here.",
+            help="Folders of runs, or a folder that holds runs; or the folder of one bundle; or tasks or their files. "
+            "With ray.address=HOST:PORT or ray.cpus=N controllers run side by side, on a Ray cluster or here.",
             show_default=False,
         ),
     ],

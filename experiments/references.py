@@ -31,14 +31,14 @@ _SOURCES = (
     "gridenv/core/*.py",
     "gridenv/network/**/*.py",
     "gridenv/policy/*.py",
-    "gridenv/exogenous/*.py",
+    "gridenv/exogenous/**/*.py",
     "gridenv/powerflow/*.py",
     "gridenv/devices/*.py",
     "gridenv/sim/*.py",
     "gridenv/network/cases/*.yaml",
     "gridenv/tasks/**/*.py",
 )
-_PACKAGES = ("jax", "jaxlib", "numpy", "optax", "clarabel")
+_PACKAGES = ("jax", "jaxlib", "numpy", "optax", "clarabel", "lightgbm")
 
 
 def reference_results(

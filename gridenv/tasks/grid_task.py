@@ -17,6 +17,7 @@ from gridenv.tasks.agents import agents_of
 from gridenv.tasks.assembly import Assembly, assemble
 from gridenv.tasks.demand_response import EUR_LINE
 from gridenv.tasks.env import EnvParams, GridEnv, Task
+from gridenv.tasks.forecasting import with_forecasts
 from gridenv.tasks.grid_config import GridTaskConfig
 from gridenv.tasks.observation import observer
 from gridenv.tasks.own_terms import own_terms
@@ -29,6 +30,7 @@ def make(config: GridTaskConfig, task_id: str) -> tuple[GridEnv, EnvParams]:
     Raises:
         ConfigError: for units and settings that do not fit the network; all problems at once.
         DataError: for profiles and price zones that do not exist.
+        MissingExtraError: if a package that the forecaster needs is not installed.
         NetworkError: for a network that does not exist, and for units without a path to a source.
     """
     assembly = assemble(config)
@@ -36,7 +38,7 @@ def make(config: GridTaskConfig, task_id: str) -> tuple[GridEnv, EnvParams]:
         task = _task(config, task_id, assembly)
         weights = config.cost_weights.model_dump()
         return GridEnv(task), EnvParams(
-            model=assembly.model,
+            model=with_forecasts(config, assembly),
             starts=jnp.asarray(episode_starts(config.split, config.steps_per_episode)),
             cost_weight_eur=jnp.array([weights.get(name, 0.0) for name in task.cost_names], config.dtype),
             steps_per_episode=config.steps_per_episode,
