@@ -17,7 +17,7 @@ $(VENV)/.core: pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.core
 	@echo "installing the tools for tests and benchmarks ..."
-	@$(PIP) -e '.[dev,bench,simbench,opendss,marl,sb3,hil,wandb,opt]'
+	@$(PIP) -e '.[dev,bench,simbench,opendss,marl,sb3,hil,wandb,opt,forecast]'
 	@touch $@
 
 demo: $(VENV)/.core ## train a volt-var agent on IEEE-33 with three seeds, score it on the test days, write a report

@@ -1,8 +1,12 @@
 """What the settings of every learner have in common."""
 
 from abc import abstractmethod
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
+
+Activation = Literal["tanh", "relu"]
+"""Between the layers of a network."""
 
 
 class LearnerConfig(BaseModel):

@@ -57,6 +57,15 @@ class SeedsTogether(Protocol):
         ...
 
 
+@runtime_checkable
+class HasProcesses(Protocol):
+    """A learner that may have started processes."""
+
+    def close(self) -> None:
+        """End them; the next update starts them again."""
+        ...
+
+
 class JaxLearner(ABC, Generic[State]):
     """A learner whose state is a pytree and whose update is one compiled program."""
 

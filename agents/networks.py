@@ -10,11 +10,11 @@ from jax import Array
 from jax import numpy as jnp
 from jaxtyping import Float
 
+from agents.config import Activation
 from agents.graph import Graph
 from gridenv.core.pytree import pytree, static
 from gridenv.tasks.env import EnvParams, EnvState
 
-Activation = Literal["tanh", "relu"]
 Limit = Literal["clip", "tanh"]
 _ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu}
 _ONNX_ACTIVATIONS = {"tanh": "Tanh", "relu": "Relu"}

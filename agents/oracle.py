@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 from jaxtyping import Array, Float
 
+from agents import schedule
 from agents.controller import Controller
 from agents.optimal_dispatch import OptimalDispatch
 from agents.optimal_power.planner import OptimalPower
@@ -23,10 +24,15 @@ class Oracle:
 
     def plan(self, params: EnvParams) -> Controller:
         """Controller for the episodes that begin at `params.starts`, in that order."""
+        quantities, search = quantities_of(self.env, params), OptimalSchedule(self.env)
         if not has_memory(params):
-            return OptimalDispatch(self.env)
-        quantities = quantities_of(self.env, params)
-        search, given = OptimalSchedule(self.env), self._programmed(params, quantities)
+            dispatch = OptimalDispatch(self.env)
+            # Reactive power alone leaves the programs nothing that the optimum of each step misses.
+            given = None if all(q.is_q for q in quantities.entries) else self._programmed(params, quantities)
+            if given is None:
+                return dispatch
+            return search.best_of(params, schedule.recorded(self.env, dispatch, params), given)
+        given = self._programmed(params, quantities)
         if given is not None and not any(quantities.is_held):
             return search.polished(params, given)
         return search.plan(params, given)

@@ -58,6 +58,16 @@ LEARNERS: Mapping[str, LearnerEntry] = {
         learner="agents.sb3.entry:make_learner",
         summary="twin delayed deep deterministic policy gradients of Stable-Baselines3; needs the extra sb3",
     ),
+    "rllib_ppo": LearnerEntry(
+        config="agents.rllib.config:RLlibPPOConfig",
+        learner="agents.rllib.entry:make_learner",
+        summary="PPO of RLlib, with env runners in processes of their own; needs the extra ray",
+    ),
+    "rllib_ippo": LearnerEntry(
+        config="agents.rllib.config:RLlibIPPOConfig",
+        learner="agents.rllib.entry:make_learner",
+        summary="as ippo, trained by RLlib on the multi-agent form; needs the extras ray and marl",
+    ),
     "ppo_lagrangian": LearnerEntry(
         config="agents.ppo_lagrangian.config:LagrangianConfig",
         learner="agents.ppo_lagrangian.learner:PPOLagrangian",

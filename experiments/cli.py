@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from experiments import cli_studies
+from experiments import cli_forecast, cli_hil, cli_reports, cli_studies
 from experiments.bench.cli import app as bench
 from experiments.stopping import StoppedError
 from gridenv.core.errors import ConfigError, GridEnvError
@@ -20,6 +20,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(bench, name="bench")
+app.add_typer(cli_hil.app, name="hil")
 
 DEMO_EXPERIMENT = "voltvar_ieee33"
 DEMO_SEEDS = "seeds=[0,1,2]"
@@ -45,10 +46,6 @@ Overrides = Annotated[
         "task.KEY=VALUE, agent.KEY=VALUE and others. A run's config.yaml shows all keys.",
         show_default=False,
     ),
-]
-RunPaths = Annotated[
-    list[Path],
-    typer.Argument(metavar="RUN...", help="Folders of runs, or a folder that holds runs.", show_default=False),
 ]
 RunsFolder = Annotated[Path, typer.Option("--runs", help="Folder in which run folders are made.")]
 Split = Annotated[
@@ -106,6 +103,7 @@ def train(
 app.command(short_help="Train an experiment with many different settings, on Ray.")(cli_studies.sweep)
 app.command(short_help="Train and score many agents on many tasks, in one table.")(cli_studies.compare)
 app.command(short_help="Search a task for schedules that pay more than they should.")(cli_studies.audit)
+app.command(short_help="Fit and score forecasters of load, PV and price.")(cli_forecast.forecast)
 
 
 @app.command(short_help="Score finished runs, or tasks, with reference controllers.")
@@ -113,8 +111,9 @@ def evaluate(
     runs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RUN|BUNDLE|TASK...",
-            help="Folders of runs, or a folder that holds runs; or the folder of one bundle; or tasks or their files.",
+            metavar="RUN|BUNDLE|TASK... [ray.KEY=VALUE...]",
+            help="Folders of runs, or a folder that holds runs; or the folder of one bundle; or tasks or their files. "
+            "With ray.address=HOST:PORT or ray.cpus=N controllers run side by side, on a Ray cluster or here.",
             show_default=False,
         ),
     ],
@@ -126,26 +125,29 @@ def evaluate(
     """Score finished runs (or folders of runs) on every episode of a split, next to reference controllers.
 
     A bundle is run through onnxruntime, as on a rig. With task names in place of runs, the reference controllers alone
-    (default: none,rule).
+    (default: none,rule). With ray.KEY=VALUE, as in a sweep, the results are the same and policies and reference
+    controllers run in processes of their own.
     """
     _prepare_jax()
     from experiments import console, tables, task_scores, tracking
+    from experiments.fan_out import ray_settings
     from experiments.results import evaluate_folders
     from gridenv.core.config import display_path
 
+    runs, ray = ray_settings(runs)
     names = None if against is None else [name.strip() for name in against.split(",") if name.strip()]
     tasks = task_scores.task_ids(runs)
     if tasks:
         if len(tasks) < len(runs):
             raise ConfigError("evaluate: tasks and runs together; allowed: one or the other; make two calls")
-        scores = task_scores.score_tasks(tasks, split or "test", names or task_scores.DEFAULT_CONTROLLERS)
+        scores = task_scores.score_tasks(tasks, split or "test", names or task_scores.DEFAULT_CONTROLLERS, ray)
         console.OUTPUT.print(task_scores.table(scores))
         if markdown is not None:
             markdown.write_text(task_scores.markdown(scores), encoding="utf-8")
         for file in task_scores.write(scores, folder):
             console.say(f"written: {display_path(file)}")
         return
-    evaluation, summary, file = evaluate_folders(runs, split, names)
+    evaluation, summary, file = evaluate_folders(runs, split, names, ray)
     console.OUTPUT.print(tables.evaluation_table(summary))
     for warning in summary.warnings:
         console.say(f"warning: {warning}")
@@ -216,11 +218,7 @@ def movie(
     console.say(f"written: {display_path(file)}")
 
 
-@app.command(short_help="Write a page with figures about finished runs.")
-def report(runs: RunPaths, split: Split = None) -> None:
-    """Write one self-contained HTML page about finished runs (or a folder of runs)."""
-    _prepare_jax()
-    _report(runs, split)
+app.command(short_help="Write a page with figures about runs, a sweep or comparisons.")(cli_reports.report)
 
 
 @app.command(short_help="Train, score and report the volt-var experiment.")
@@ -234,20 +232,7 @@ def demo(overrides: Overrides = None, runs: RunsFolder = Path("runs")) -> None:
     _prepare_jax()
     from experiments import train as training
 
-    _report([run.folder for run in training.train(config, runs)], None)
-
-
-def _report(runs: list[Path], split: str | None) -> None:
-    from experiments import console, report, tables, tracking
-    from experiments.results import evaluate_runs
-
-    evaluation, summary, file = evaluate_runs(runs, split, None)
-    page = report.write(evaluation, summary, file.parent)
-    console.OUTPUT.print(tables.evaluation_table(summary))
-    for warning in summary.warnings:
-        console.say(f"warning: {warning}")
-    typer.echo(f"report: {page}")
-    tracking.publish(evaluation.runs)
+    cli_reports.report_runs([run.folder for run in training.train(config, runs)], None)
 
 
 def _prepare_jax() -> None:

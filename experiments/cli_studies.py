@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from experiments.cli_reports import report_sweep
 from gridenv.core.errors import ConfigError
 
 
@@ -39,6 +40,7 @@ def sweep(
     console.say(f"sweep: {chosen}")
     console.OUTPUT.print(results.table(chosen, driver.drive(chosen)))
     console.say(f"written: {display_path(chosen.folder / RESULTS_FILE)}")
+    report_sweep(chosen.folder)
 
 
 def compare(
@@ -66,14 +68,17 @@ def compare(
     from experiments.compiled import keep_programs
 
     keep_programs()
-    from experiments import comparison, console
+    from experiments import comparison, console, study_tables
+    from experiments.run import REPORT_FILE
+    from experiments.stored import RESULTS_FILE
     from gridenv.core.config import display_path
 
     folder = runs / name
-    entries = comparison.compare(name, config, folder)
-    typer.echo(comparison.markdown(entries))
-    for file in (comparison.RESULTS_FILE, comparison.TABLE_FILE):
+    study = comparison.compare(name, config, folder)
+    typer.echo(study_tables.table(study))
+    for file in (RESULTS_FILE, comparison.TABLE_FILE):
         console.say(f"written: {display_path(folder / file)}")
+    typer.echo(f"report: {display_path(folder / REPORT_FILE)}")
 
 
 def audit(

@@ -1,50 +1,28 @@
 """Many agents on many tasks in one table: trains what is missing, scores all, and can stop and go on anywhere."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import copy
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments import console, tables
+from experiments import console, selection, study_tables
 from experiments.comparison_config import ComparisonConfig
 from experiments.config import ExperimentConfig, compose
-from experiments.references import reference_results
+from experiments.pages import comparison as comparison_page
+from experiments.references import ORACLE, RULE, reference_results
 from experiments.results import evaluate_runs
-from experiments.run import Run, write_json
-from experiments.statistics import Interval
-from experiments.summary import ControllerSummary, Summary
+from experiments.run import REPORT_FILE, Run, write_atomically, write_json
+from experiments.stored import RESULTS_FILE
+from experiments.study import Study, read_study, without_repeated_episodes
+from experiments.summary import Summary
 from experiments.train import build_split, resume, train
 from gridenv.core.errors import UnfitError
-from gridenv.core.units import SECONDS_PER_MINUTE
 
-RESULTS_FILE = "comparison.json"
 TABLE_FILE = "comparison.md"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Entry:
-    """One experiment of a comparison, trained with all seeds and scored."""
-
-    experiment: str
-    agent: str
-    steps: int
-    """Environment steps of a training."""
-    training_s: float
-    """Mean time of a training, evaluations on the way included."""
-    summary: Summary
-
-    def to_json(self) -> dict[str, Any]:
-        """Entry of `comparison.json`."""
-        return {
-            "experiment": self.experiment,
-            "agent": self.agent,
-            "steps": self.steps,
-            "training_s": round(self.training_s, 1),
-            "evaluation": self.summary.to_json(),
-        }
-
-
-def compare(name: str, config: ComparisonConfig, folder: Path) -> list[Entry]:
+def compare(name: str, config: ComparisonConfig, folder: Path) -> Study:
     """Train and score every experiment; what an earlier call finished is taken as it is.
 
     Args:
@@ -52,21 +30,25 @@ def compare(name: str, config: ComparisonConfig, folder: Path) -> list[Entry]:
         config: what to compare.
         folder: where the runs and the results go, `<folder>/<experiment>/<run>`.
 
+    Returns:
+        What is in `comparison.json`; `comparison.md` and `report.html` beside it are made from it.
+
     Raises:
         ConfigError: for an experiment that cannot be read or built; before any training.
         TrainingStoppedError: on Ctrl-C; call it again to go on.
     """
     overrides = f"seeds=[{','.join(map(str, config.seeds))}]"
     composed = {experiment: compose([f"experiment={experiment}", overrides]) for experiment in config.experiments}
-    entries = []
+    entries: list[dict[str, Any]] = []
     for i, (experiment, one) in enumerate(composed.items(), 1):
         console.say(f"{name}: {experiment} ({i} of {len(composed)})")
         fitting = fitting_references(one, config)
         runs = trained(one, folder)
         _, summary, _ = evaluate_runs([run.folder for run in runs], config.split, fitting)
         entries.append(_entry(experiment, one, runs, summary))
-        _write(name, config, entries, folder)
-    return entries
+        study = _write(name, config, entries, folder)
+    comparison_page.write(study, folder / REPORT_FILE)
+    return study
 
 
 def fitting_references(experiment: ExperimentConfig, config: ComparisonConfig) -> list[str]:
@@ -113,59 +95,64 @@ def _runs(config: ExperimentConfig, folder: Path) -> dict[int, Run]:
     return runs
 
 
-def _entry(experiment: str, config: ExperimentConfig, runs: Sequence[Run], summary: Summary) -> Entry:
-    times = [run.metrics()[-1]["time_s"] for run in runs]
-    steps: int = runs[0].metrics()[-1]["steps"]
-    return Entry(
-        experiment=experiment,
-        agent=config.agent_name,
-        steps=steps,
-        training_s=sum(times) / len(times),
-        summary=summary,
-    )
+def _entry(experiment: str, config: ExperimentConfig, runs: Sequence[Run], summary: Summary) -> dict[str, Any]:
+    """Entry of `comparison.json`."""
+    last = [run.metrics()[-1] for run in runs]
+    return {
+        "experiment": experiment,
+        "agent": config.agent_name,
+        "steps": last[0]["steps"],
+        "training_s": round(statistics.fmean(row["time_s"] for row in last), 1),
+        "seeds_together": config.run.vectorise_seeds,
+        "learning": _learning(config, runs),
+        "made_with": _made_with([run.versions for run in runs]),
+        "evaluation": summary.to_json(),
+    }
 
 
-def _write(name: str, config: ComparisonConfig, entries: Sequence[Entry], folder: Path) -> None:
+def _learning(config: ExperimentConfig, runs: Sequence[Run]) -> dict[str, Any]:
+    """Evaluations on the way of every training, with the references that training knows already."""
+    split = config.run.evaluation.training_split
+    names = [name for name in (RULE, ORACLE) if name in config.run.evaluation.against]
+    references = reference_results(config.task, split, names, *build_split(config, split))
+    curves = {str(run.seed): selection.evaluations_of(run, f"{split}/return_eur") for run in runs}
+    return {
+        "split": split,
+        "references_eur": {name: float(r.return_eur.mean()) for name, r in references.items()},
+        "seeds": {seed: {"steps": steps, "return_eur": values} for seed, (steps, values) in curves.items()},
+    }
+
+
+def _made_with(versions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What is in the `versions.json` of the runs, each different value once."""
+    platforms = [v["platform"] for v in versions]
+    packages = dict.fromkeys(name for v in versions for name in v["packages"])
+    return {
+        "trained_utc": _each(v["created_utc"] for v in versions),
+        "machines": _each(f"{p['processor']}, {p['cores']} cores, {p['device']}" for p in platforms),
+        "python": _each(v["python"] for v in versions),
+        "packages": {name: _each(v["packages"].get(name, "none") for v in versions) for name in packages},
+        "commits": _each(_commit(v["git"]) for v in versions),
+        "data_hash": _each(v["data_hash"] for v in versions),
+    }
+
+
+def _each(values: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(values))
+
+
+def _commit(git: Mapping[str, Any] | None) -> str:
+    return "unknown" if git is None else f"{git['commit']}{'+' if git['modified'] else ''}"
+
+
+def _write(name: str, config: ComparisonConfig, entries: Sequence[dict[str, Any]], folder: Path) -> Study:
     """`comparison.json` and `comparison.md` of what is done so far."""
     values = {
         "comparison": name,
         "settings": config.model_dump(mode="json"),
-        "entries": [entry.to_json() for entry in entries],
+        "entries": without_repeated_episodes(copy.deepcopy(list(entries))),
     }
     write_json(folder / RESULTS_FILE, values)
-    (folder / TABLE_FILE).write_text(markdown(entries), encoding="utf-8")
-
-
-COLUMNS = ("task", "controller", "score", "return, EUR", "costs", "steps", "minutes")
-
-
-def markdown(entries: Sequence[Entry]) -> str:
-    """All controllers of all tasks as a table; references once a task."""
-    rows = []
-    for task in dict.fromkeys(entry.summary.task for entry in entries):
-        of_task = [entry for entry in entries if entry.summary.task == task]
-        references: Mapping[str, ControllerSummary] = {c.name: c for e in of_task for c in e.summary.controllers[1:]}
-        rows += [_row(task, c.name, c, "", "") for c in references.values()]
-        rows += [
-            _row(task, e.agent, e.summary.controllers[0], f"{e.steps:,}", f"{e.training_s / SECONDS_PER_MINUTE:.1f}")
-            for e in of_task
-        ]
-    return tables.markdown(COLUMNS, rows)
-
-
-def _row(task: str, name: str, c: ControllerSummary, steps: str, minutes: str) -> tuple[str, ...]:
-    costs = ", ".join(f"{cost} {value.mean:.3g}" for cost, value in c.cost.items() if value.mean > 0)
-    return (
-        task,
-        name,
-        "" if c.score is None else _with_interval(c.score, 3),
-        _with_interval(c.return_eur, 2),
-        costs,
-        steps,
-        minutes,
-    )
-
-
-def _with_interval(value: Interval, digits: int) -> str:
-    shown = f"{value.mean:,.{digits}f}"
-    return shown if value.low == value.high else f"{shown} ({value.low:,.{digits}f}..{value.high:,.{digits}f})"
+    study = read_study([folder])
+    write_atomically(folder / TABLE_FILE, study_tables.table(study))
+    return study

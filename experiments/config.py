@@ -35,6 +35,8 @@ CONFIG_FOLDER = Path(__file__).parents[1] / "configs"
 EXPERIMENTS = CONFIG_FOLDER / "experiment"
 _NOT_HASHED = ("seed", "seeds", "wandb")
 """Keys that two runs of one experiment may differ in."""
+_PLACES = "ray"
+"""Key of an agent that says where its processes run, which does not matter either."""
 _GROUPS = {"task": "id", "agent": "name"}
 """Part of an experiment -> the key in it that says which registered task or agent it is."""
 
@@ -152,6 +154,8 @@ class ExperimentConfig(BaseModel):
 def hash_values(values: Mapping[str, Any]) -> str:
     """Hash of an experiment in the layout of its resolved file."""
     hashed = {k: v for k, v in values.items() if k not in _NOT_HASHED}
+    if isinstance(agent := hashed.get("agent"), Mapping):
+        hashed["agent"] = {k: v for k, v in agent.items() if k != _PLACES}
     return hashlib.sha256(json.dumps(hashed, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

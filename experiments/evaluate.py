@@ -1,6 +1,6 @@
 """Measuring trained policies and reference controllers on all episodes of a split."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,11 +10,13 @@ from agents import registry as agent_registry
 from agents.controller import Controller
 from experiments import console
 from experiments.config import ExperimentConfig, experiment_from
+from experiments.fan_out import Job, spread
 from experiments.provenance import episodes_hash
 from experiments.references import ORACLE, RULE, reference_results
 from experiments.rollout import EpisodeResults, run_episodes, run_episodes_on_host
 from experiments.run import Run
-from experiments.train import build_split
+from experiments.train import SPLIT_KEY, build_split
+from gridenv.adapters.ray_settings import RaySettings
 from gridenv.core.errors import ConfigError, RunError, did_you_mean, raise_collected
 from gridenv.exogenous.splits import SPLIT_NAMES
 from gridenv.policy.runtime import Policy
@@ -62,13 +64,19 @@ class Evaluation:
         return RULE in self.references and ORACLE in self.references
 
 
-def evaluate(runs: Sequence[Run], split: str | None = None, against: Sequence[str] | None = None) -> Evaluation:
+def evaluate(
+    runs: Sequence[Run],
+    split: str | None = None,
+    against: Sequence[str] | None = None,
+    ray: RaySettings | None = None,
+) -> Evaluation:
     """Run the policies of finished runs and reference controllers over every episode of a split.
 
     Args:
         runs: runs that differ in their seed only.
         split: days to run on; the configuration's final split if left out.
         against: reference controllers; those of the configuration if left out.
+        ray: where policies and reference controllers run side by side; one after the other here if left out.
 
     Raises:
         RunError: if there is no run or a checkpoint is damaged.
@@ -78,18 +86,28 @@ def evaluate(runs: Sequence[Run], split: str | None = None, against: Sequence[st
         raise RunError("evaluate: no run is named; name a run folder")
     evaluation = _without_results(runs[0].config, runs[0].config_hash, split, against)
     env, params = evaluation.env, evaluation.params
+    evaluation = replace(evaluation, runs=tuple(runs))
+    policies = {run.seed: load_policy(run, env, params) for run in runs}
+    if ray is not None:
+        return _spread(evaluation, policies, {}, against, ray)
     with console.working(f"running {evaluation.agent_name} on the {evaluation.split} days"):
-        seeds = {run.seed: run_episodes(env, params, load_policy(run, env, params)) for run in runs}
-    return _with_results(replace(evaluation, runs=tuple(runs)), seeds, against)
+        seeds = {seed: run_episodes(env, params, policy) for seed, policy in policies.items()}
+    return _with_results(evaluation, seeds, against)
 
 
-def evaluate_bundle(policy: Policy, split: str | None = None, against: Sequence[str] | None = None) -> Evaluation:
+def evaluate_bundle(
+    policy: Policy,
+    split: str | None = None,
+    against: Sequence[str] | None = None,
+    ray: RaySettings | None = None,
+) -> Evaluation:
     """The same for the policy of a bundle, run as a rig runs it.
 
     Args:
         policy: of the bundle.
         split: days to run on; the configuration's final split if left out.
         against: reference controllers; those of the configuration if left out.
+        ray: where reference controllers run side by side; the policy always runs here.
 
     Raises:
         BundleError: if the task no longer has the channels that the policy was trained with.
@@ -102,7 +120,8 @@ def evaluate_bundle(policy: Policy, split: str | None = None, against: Sequence[
     manifest.check_channels(env.task.observation, env.task.action, f"task '{env.id}'", where)
     with console.working(f"running {where} on the {evaluation.split} days"):
         results = run_episodes_on_host(env, params, policy.act_normalised)
-    return _with_results(evaluation, {manifest.seed: results}, against)
+    seeds = {manifest.seed: results}
+    return _with_results(evaluation, seeds, against) if ray is None else _spread(evaluation, {}, seeds, against, ray)
 
 
 def load_policy(run: Run, env: GridEnv, params: EnvParams) -> Controller:
@@ -142,6 +161,27 @@ def _with_results(
     names = config.run.evaluation.against if against is None else against
     references = reference_results(config.task, evaluation.split, names, evaluation.env, evaluation.params)
     return replace(evaluation, seeds=seeds, references=references)
+
+
+def _spread(
+    evaluation: Evaluation,
+    policies: Mapping[int, Controller],
+    seeds: Mapping[int, EpisodeResults],
+    against: Sequence[str] | None,
+    ray: RaySettings,
+) -> Evaluation:
+    """As `_with_results`, with policies that have yet to run; they and the reference controllers run side by side."""
+    config = evaluation.config
+    names = config.run.evaluation.against if against is None else against
+    task = config.task.model_copy(update={SPLIT_KEY: evaluation.split})
+    controllers: list[Controller | str] = [*policies.values(), *names]
+    jobs = [Job(task_id=config.task_id, task=task, controller=controller) for controller in controllers]
+    results = dict(zip((*policies, *names), spread(jobs, ray), strict=True))
+    return replace(
+        evaluation,
+        seeds={**seeds, **{seed: results[seed] for seed in policies}},
+        references={name: results[name] for name in names},
+    )
 
 
 def check_choices(split: str, against: Sequence[str]) -> None:

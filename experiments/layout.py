@@ -7,7 +7,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order
 
-from gridenv.network.spec import NetworkSpec
+from gridenv.adapters.drawing.layout import Branches, Spec
 
 Cell = tuple[int, int]
 """Column = branches from the source, row = 0 for the main feeder, then up and down."""
@@ -37,9 +37,12 @@ class Diagram:
         return tuple(sorted(self.place, key=rank))
 
 
-def arrange(network: NetworkSpec) -> Diagram:
+def arrange(network: Spec) -> Diagram:
     """One-line diagram of the part of a network that hangs on its first source."""
-    closed, opened = _branches(network)
+    branches = Branches.of(network)
+    ends = list(zip(branches.from_bus, branches.to_bus, branches.is_open, strict=True))
+    closed = [(a, b) for a, b, is_open in ends if not is_open]
+    opened = [(a, b) for a, b, is_open in ends if is_open]
     root = network.sources.bus[0]
     parents = _tree(network.buses.id, closed, root)
     children: dict[str, list[str]] = {}
@@ -50,18 +53,6 @@ def arrange(network: NetworkSpec) -> Diagram:
     drawn = {frozenset(branch) for branch in tree}
     loops = tuple(b for b in closed if frozenset(b) not in drawn and set(b) <= place.keys())
     return Diagram(place, tree, loops, tuple(b for b in opened if set(b) <= place.keys()))
-
-
-def _branches(network: NetworkSpec) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Closed and open branches: lines, transformers, bus-bus switches."""
-    lines, trafos, switches = network.lines, network.transformers, network.switches
-    ends = [
-        *zip(lines.from_bus, lines.to_bus, lines.in_service & lines.from_closed & lines.to_closed, strict=True),
-        *zip(trafos.hv_bus, trafos.lv_bus, trafos.in_service & trafos.hv_closed & trafos.lv_closed, strict=True),
-        *zip(switches.bus_a, switches.bus_b, switches.closed, strict=True),
-    ]
-    closed = [(a, b) for a, b, is_closed in ends if is_closed]
-    return closed, [(a, b) for a, b, is_closed in ends if not is_closed]
 
 
 def _tree(buses: tuple[str, ...], branches: list[tuple[str, str]], root: str) -> dict[str, str]:

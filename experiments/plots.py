@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
 from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 from numpy.typing import NDArray
 
-from experiments.layout import Diagram
+from experiments.layout import Cell, Diagram
 from experiments.style import BAND, FAINT, INK, WIDTH_IN, colour, label, styled, voltage_colours
 from gridenv.core.units import HOURS_PER_DAY, PERCENT
-from gridenv.exogenous.timebase import STEPS_PER_HOUR, YEAR_START
+from gridenv.exogenous.timebase import STEPS_PER_HOUR
 from gridenv.tasks.terms import V_BAND_HIGH_PU, V_BAND_LOW_PU
 
 Voltages = NDArray[np.float32]
@@ -49,11 +50,6 @@ class Day:
     """[step, bus]"""
     note: str
     """What to say about it beside the date."""
-
-
-def date_of(start: int) -> datetime:
-    """Date and time of a scenario step."""
-    return YEAR_START + timedelta(hours=start / STEPS_PER_HOUR)
 
 
 def learning_curve(curves: Sequence[Curve], references_eur: Mapping[str, float], agent: str, split: str) -> Figure:
@@ -169,18 +165,15 @@ def week(panels: Mapping[str, Voltages], first: datetime, buses: Sequence[str]) 
         return figure
 
 
-def one_line(
-    panels: Mapping[str, NDArray[np.float32]], diagram: Diagram, buses: Sequence[str], sites: Sequence[str]
-) -> Figure:
+def one_line(panels: Mapping[str, Mapping[str, float]], diagram: Diagram, sites: Sequence[str]) -> Figure:
     """The grid with the voltage of every bus at one moment, one panel a controller.
 
     Args:
-        panels: controller -> [bus] in the order of `buses`.
+        panels: controller -> bus -> voltage, pu; buses that lack one are not drawn.
         diagram: where to draw what.
-        buses: names of the buses.
-        sites: buses with a controlled inverter.
+        sites: buses with a controlled unit.
     """
-    values = np.concatenate(list(panels.values()))
+    values = np.array([v for v_pu in panels.values() for v in v_pu.values()])
     colours, scale = voltage_colours(float(np.nanmin(values)), float(np.nanmax(values)))
     columns, rows = (np.array([cell[axis] for cell in diagram.place.values()]) for axis in (0, 1))
     height_in = 0.55 + 0.33 * (rows.max() - rows.min() + 1)
@@ -188,10 +181,10 @@ def one_line(
         figure = Figure(figsize=(WIDTH_IN, 0.7 + height_in * len(panels)))
         grid = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
         for axes, (name, v_pu) in zip(grid, panels.items(), strict=True):
-            at = dict(zip(buses, v_pu, strict=True))
+            at = np.array(list(v_pu.values()))
             _draw_branches(axes, diagram)
-            _draw_buses(axes, diagram, at, sites, lambda v: colours(scale(v)))
-            axes.set_title(f"{label(name)}: {np.nanmin(v_pu):.3f} to {np.nanmax(v_pu):.3f} pu", pad=4)
+            _draw_buses(axes, diagram, v_pu, sites, lambda v: colours(scale(v)))
+            axes.set_title(f"{label(name)}: {np.nanmin(at):.3f} to {np.nanmax(at):.3f} pu", pad=4)
             axes.set_xlim(columns.min() - 0.7, columns.max() + 0.7)
             axes.set_ylim(rows.min() - 0.75, rows.max() + 0.6)
             axes.axis("off")
@@ -200,12 +193,11 @@ def one_line(
 
 
 def _draw_branches(axes: Axes, diagram: Diagram) -> None:
-    for upstream, downstream in diagram.tree:
-        (x0, y0), (x1, y1) = diagram.place[upstream], diagram.place[downstream]
-        axes.plot([x0, x0, x1], [y0, y1, y1], color="#666666", lw=1.3, zorder=1, solid_joinstyle="round")
-    for a, b in diagram.loops:
-        (x0, y0), (x1, y1) = diagram.place[a], diagram.place[b]
-        axes.plot([x0, x1], [y0, y1], color="#666666", lw=1.0, ls=":", zorder=1)
+    corners = [(diagram.place[a], diagram.place[b]) for a, b in diagram.tree]
+    paths = [[(x0, y0), (x0, y1), (x1, y1)] for (x0, y0), (x1, y1) in corners]
+    axes.add_collection(LineCollection(paths, colors="#666666", linewidths=1.3, zorder=1, joinstyle="round"))
+    loops = [[diagram.place[a], diagram.place[b]] for a, b in diagram.loops]
+    axes.add_collection(LineCollection(loops, colors="#666666", linewidths=1.0, linestyles=":", zorder=1))
 
 
 def _draw_buses(
@@ -213,36 +205,40 @@ def _draw_buses(
 ) -> None:
     named = len(diagram.place) <= _LABELLED_BUSES
     size = 95 if named else 22
-    for bus, (x, y) in diagram.place.items():
-        is_site = bus in sites
+    for is_site in (False, True):
+        drawn = [bus for bus in v_pu if (bus in sites) is is_site]
         axes.scatter(
-            x,
-            y,
+            [diagram.place[bus][0] for bus in drawn],
+            [diagram.place[bus][1] for bus in drawn],
             s=size * (1.35 if is_site else 1.0),
             marker="D" if is_site else "o",
             zorder=3,
-            color=[paint(v_pu[bus])],
+            color=[paint(v_pu[bus]) for bus in drawn],
             edgecolors=INK if is_site else "#777777",
             linewidths=1.6 if is_site else 0.6,
         )
-        if named:
-            axes.annotate(
-                bus,
-                (x, y),
-                xytext=(0, -9.5 if is_site else -8.5),
-                textcoords="offset points",
-                ha="center",
-                va="top",
-                fontsize=6.5,
-                fontweight="bold" if is_site else "normal",
-                color=INK,
-                zorder=2,
-                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
-            )
+        for bus in drawn if named else ():
+            _name_bus(axes, bus, diagram.place[bus], is_site=is_site)
     root = diagram.tree[0][0]
     x, y = diagram.place[root]
     axes.plot([x - 0.45, x - 0.45], [y - 0.3, y + 0.3], color=INK, lw=3, zorder=2)
     axes.plot([x - 0.45, x], [y, y], color="#666666", lw=1.3, zorder=1)
+
+
+def _name_bus(axes: Axes, bus: str, at: Cell, *, is_site: bool) -> None:
+    axes.annotate(
+        bus,
+        at,
+        xytext=(0, -9.5 if is_site else -8.5),
+        textcoords="offset points",
+        ha="center",
+        va="top",
+        fontsize=6.5,
+        fontweight="bold" if is_site else "normal",
+        color=INK,
+        zorder=2,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+    )
 
 
 def _voltage_bar(figure: Figure, axes: list[Axes], colours: Colormap, scale: Normalize) -> None:

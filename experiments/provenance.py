@@ -40,6 +40,7 @@ _OPTIONAL_PACKAGES = (
     "cvxpy",
     "clarabel",
     "highspy",
+    "lightgbm",
     "pymodbus",
 )
 """Recorded where they are installed."""

@@ -31,14 +31,14 @@ _SOURCES = (
     "gridenv/core/*.py",
     "gridenv/network/**/*.py",
     "gridenv/policy/*.py",
-    "gridenv/exogenous/*.py",
+    "gridenv/exogenous/**/*.py",
     "gridenv/powerflow/*.py",
     "gridenv/devices/*.py",
     "gridenv/sim/*.py",
     "gridenv/network/cases/*.yaml",
     "gridenv/tasks/**/*.py",
 )
-_PACKAGES = ("jax", "jaxlib", "numpy", "optax", "clarabel")
+_PACKAGES = ("jax", "jaxlib", "numpy", "optax", "clarabel", "lightgbm")
 
 
 def reference_results(
@@ -56,20 +56,36 @@ def reference_results(
     return {name: _cached(task, split, name, env, params) for name in names}
 
 
-def _cached(task: BaseModel, split: str, name: str, env: GridEnv, params: EnvParams) -> EpisodeResults:
-    path = cache_dir("reference") / f"{name}-{split}-{_key(env.id, task, split, name)}.npz"
+def kept(task_id: str, task: BaseModel, split: str, name: str) -> EpisodeResults | None:
+    """Results of a reference controller, if they were computed before."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with np.load(_path(task_id, task, split, name), allow_pickle=False) as archive:
             return EpisodeResults(**{f.name: archive[f.name] for f in fields(EpisodeResults)})
     except DAMAGED:
         # Missing or damaged: computed anew.
-        pass
-    with console.working(f"running '{name}' on the {split} days (kept for the next time)"):
-        results = run_episodes(env, params, agent_registry.make_reference(name, env, params))
+        return None
+
+
+def keep(task_id: str, task: BaseModel, split: str, name: str, results: EpisodeResults) -> None:
+    """Remember the results of a reference controller."""
+    path = _path(task_id, task, split, name)
     temporary = path.with_name(f"{path.stem}.{os.getpid()}.npz")
     np.savez_compressed(temporary, **{f.name: getattr(results, f.name) for f in fields(results)})
     temporary.replace(path)
+
+
+def _cached(task: BaseModel, split: str, name: str, env: GridEnv, params: EnvParams) -> EpisodeResults:
+    found = kept(env.id, task, split, name)
+    if found is not None:
+        return found
+    with console.working(f"running '{name}' on the {split} days (kept for the next time)"):
+        results = run_episodes(env, params, agent_registry.make_reference(name, env, params))
+    keep(env.id, task, split, name, results)
     return results
+
+
+def _path(task_id: str, task: BaseModel, split: str, name: str) -> Path:
+    return cache_dir("reference") / f"{name}-{split}-{_key(task_id, task, split, name)}.npz"
 
 
 def _key(task_id: str, task: BaseModel, split: str, name: str) -> str:

@@ -2,16 +2,18 @@
 
 import json
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from string import Template
-
-import numpy as np
 
 from experiments import plots, report_parts, selection
+from experiments.dates import date_of
 from experiments.evaluate import Evaluation
 from experiments.layout import Diagram, arrange
+from experiments.pages import shell
+from experiments.pages.days import day_values, section, unbroken_costs
+from experiments.pages.look import styles
+from experiments.plots import Voltages
 from experiments.references import reference_results
 from experiments.run import REPORT_FILE, write_atomically
 from experiments.selection import Side
@@ -19,9 +21,7 @@ from experiments.style import label, to_data_uri
 from experiments.summary import Summary
 from experiments.train import build_split
 from gridenv.core.config import display_path, to_yaml
-from gridenv.network import load_balanced
 
-_TEMPLATE = Path(__file__).with_name("report.html")
 _SIDE_TEXT = {Side.UNDER: "undervoltage", Side.OVER: "overvoltage"}
 
 
@@ -41,24 +41,27 @@ def page(evaluation: Evaluation, summary: Summary) -> str:
     runs = evaluation.runs
     config = runs[0].config
     results = selection.shown_controllers(evaluation, ("none", "rule", evaluation.agent_name, "oracle"))
-    return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
-        title=escape(f"{config.name}: {summary.agent}"),
-        heading=escape(f"{label(summary.agent)} on {summary.task}"),
+    first = summary.controllers
+    looks = styles([c.name for c in first[1:]], [first[0].name])
+    values = [(looks[c.name], c.per_episode) for c in first]
+    days = day_values(summary.episode_starts, summary.steps_per_episode, values)
+    configuration = to_yaml({k: v for k, v in config.to_values().items() if k != "seed"})
+    parts = (
+        ("", report_parts.headline(summary)),
+        (f"Controllers on the {summary.split} days", report_parts.controller_table(summary, looks)),
+        ("Learning", _learning(evaluation)),
+        (f"Worst {summary.split} day of each controller", _days(evaluation, results)),
+        ("A week, bus by bus", _weeks(evaluation, results)),
+        ("The grid at its worst moments", _grids(evaluation, results)),
+        ("Single days", section(0, days, unbroken_costs([v for _, v in values]))),
+        ("How to reproduce", report_parts.commands(_commands(evaluation))),
+        ("Runs and versions", report_parts.origin(runs, configuration, json.dumps(runs[0].versions, indent=2))),
+    )
+    return shell.page(
+        title=f"{label(summary.agent)} on {summary.task}",
         subtitle=escape(report_parts.subtitle(summary)),
-        warnings="".join(f'<p class="warning">{escape(text)}</p>' for text in summary.warnings),
-        cards=report_parts.cards(summary),
-        score_note=escape(report_parts.score_note(summary)),
-        split=escape(summary.split),
-        table=report_parts.controller_table(summary),
-        table_note=escape(report_parts.table_note(summary)),
-        learning=_learning(evaluation),
-        days=_days(evaluation, results),
-        weeks=_weeks(evaluation, results),
-        grids=_grids(evaluation, results),
-        commands=escape(_commands(evaluation)),
-        runs=report_parts.run_table(runs),
-        configuration=escape(to_yaml({k: v for k, v in config.to_values().items() if k != "seed"})),
-        versions=escape(json.dumps(runs[0].versions, indent=2)),
+        parts=parts,
+        days=[days],
     )
 
 
@@ -88,15 +91,16 @@ def _days(evaluation: Evaluation, results: dict[str, selection.EpisodeResults]) 
 
 
 def _weeks(evaluation: Evaluation, results: dict[str, selection.EpisodeResults]) -> str:
-    diagram, index = _diagram(evaluation)
+    names = evaluation.env.task.bus_names
+    index = [i for places in _diagram(evaluation)[1].values() for i in places]
     shown = {name: r for name, r in results.items() if name != "oracle"}
     first = next(iter(shown.values()))
 
     def figure(side: Side) -> str:
         episodes = selection.worst_week(first, side)
         panels = {name: selection.joined(r, episodes)[:, index] for name, r in shown.items()}
-        date = plots.date_of(int(first.start[episodes[0]]))
-        image = to_data_uri(plots.week(panels, date, diagram.buses_in_order))
+        date = date_of(int(first.start[episodes[0]]))
+        image = to_data_uri(plots.week(panels, date, [names[i] for i in index]))
         return _figure(
             image,
             f"The {len(episodes)} days with the most {_SIDE_TEXT[side]} {_under(next(iter(shown)))}. "
@@ -108,20 +112,22 @@ def _weeks(evaluation: Evaluation, results: dict[str, selection.EpisodeResults])
 
 
 def _grids(evaluation: Evaluation, results: dict[str, selection.EpisodeResults]) -> str:
-    diagram, _ = _diagram(evaluation)
-    buses = evaluation.env.task.bus_names
+    diagram, nodes = _diagram(evaluation)
+    sites = _sites(evaluation, nodes)
+    diamonds = "Diamonds: buses with a controlled unit; bar" if sites else "Bar"
+    phases = " Of several phases the one farthest from 1 pu." if any(len(n) > 1 for n in nodes.values()) else ""
     shown = {name: r for name, r in results.items() if name != "oracle"}
     first = next(iter(shown.values()))
 
     def figure(side: Side) -> str:
         episode, step = selection.worst_moment(first, side)
-        panels = {name: r.v_pu[episode, step] for name, r in shown.items()}
-        image = to_data_uri(plots.one_line(panels, diagram, buses, _sites(evaluation)))
-        date = plots.date_of(int(first.start[episode]) + step)
+        panels = {name: _farthest(r.v_pu[episode, step], nodes) for name, r in shown.items()}
+        image = to_data_uri(plots.one_line(panels, diagram, sites))
+        date = date_of(int(first.start[episode]) + step)
         return _figure(
             image,
             f"{date:%A} {date.day} {date:%B, %H:%M}: the moment with the most {_SIDE_TEXT[side]} "
-            f"{_under(next(iter(shown)))}. Diamonds: buses with a controlled inverter; bar at the left: substation."
+            f"{_under(next(iter(shown)))}. {diamonds} at the left: substation.{phases}"
             f"{_seed_note(evaluation)}",
         )
 
@@ -139,18 +145,31 @@ def _figure(image: str, caption: str) -> str:
     return f'<figure><img src="{image}" alt="{text}"><figcaption>{text}</figcaption></figure>'
 
 
-def _diagram(evaluation: Evaluation) -> tuple[Diagram, Sequence[int]]:
-    """The network drawn, and the place of its buses among the task's buses."""
-    diagram = arrange(load_balanced(evaluation.runs[0].config.task.network))  # type: ignore[attr-defined]
-    names = list(evaluation.env.task.bus_names)
-    return diagram, np.array([names.index(bus) for bus in diagram.buses_in_order])  # type: ignore[return-value]
+def _diagram(evaluation: Evaluation) -> tuple[Diagram, dict[str, list[int]]]:
+    """The network drawn, and of each bus that is drawn the places of its phases among the nodes of the task."""
+    diagram = arrange(evaluation.env.task.power_flow.spec)
+    nodes: dict[str, list[int]] = {bus: [] for bus in diagram.buses_in_order}
+    for i, name in enumerate(evaluation.env.task.bus_names):
+        bus = _bus_of(name, nodes)
+        if bus is not None:
+            nodes[bus].append(i)
+    return diagram, {bus: places for bus, places in nodes.items() if places}
 
 
-def _sites(evaluation: Evaluation) -> list[str]:
-    """Buses of the controlled devices, from the sources of the action channels (`pv.18` is at bus 18)."""
-    buses = set(evaluation.env.task.bus_names)
+def _bus_of(name: str, buses: Container[str]) -> str | None:
+    """The bus of a node: of `611.3` it is `611`, where no bus has that name itself."""
+    return next((bus for bus in (name, name.rpartition(".")[0]) if bus in buses), None)
+
+
+def _farthest(v_pu: Voltages, nodes: Mapping[str, Sequence[int]]) -> dict[str, float]:
+    """Voltage of each bus: of its phases the one that is farthest from 1 pu."""
+    return {bus: float(max(v_pu[list(places)], key=lambda v: abs(v - 1.0))) for bus, places in nodes.items()}
+
+
+def _sites(evaluation: Evaluation, buses: Container[str]) -> list[str]:
+    """Buses of the controlled units, where the sources of the action channels say them (`pv.18` is at bus 18)."""
     sources = [channel.source.partition(".")[2] for channel in evaluation.env.task.action]
-    return [bus for bus in dict.fromkeys(sources) if bus in buses]
+    return list(dict.fromkeys(bus for bus in (_bus_of(source, buses) for source in sources) if bus is not None))
 
 
 def _under(name: str) -> str:

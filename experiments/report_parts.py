@@ -1,11 +1,13 @@
 """Texts and tables of a report, as HTML."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
+from experiments.pages import shell
+from experiments.pages.look import Style
 from experiments.run import Run
 from experiments.statistics import Interval
-from experiments.style import colour, label
+from experiments.style import label
 from experiments.summary import ControllerSummary, Summary
 from gridenv.core.units import PERCENT
 
@@ -19,48 +21,62 @@ def subtitle(summary: Summary) -> str:
     return f"Experiment {summary.experiment}, {seeds}, measured on all {summary.episodes} {summary.split} episodes."
 
 
-def cards(summary: Summary) -> str:
+def _cards(summary: Summary) -> str:
     """The headline: score, voltage violation and losses against the rule."""
     agent, rule = summary.controllers[0], summary.controller("rule")
     shown = []
     if agent.score is not None:
-        shown.append(_card(number(agent.score.mean, 2), _score_text(agent, agent.score)))
+        shown.append(shell.card(number(agent.score.mean, 2), _score_text(agent, agent.score)))
     if rule is not None:
         for title, ours, theirs in (
-            ("voltage violation against the droop curve", agent.cost.get("v_band"), rule.cost.get("v_band")),
-            ("network losses against the droop curve", agent.loss_kwh, rule.loss_kwh),
+            ("voltage violation against the rule", agent.cost.get("v_band"), rule.cost.get("v_band")),
+            ("network losses against the rule", agent.loss_kwh, rule.loss_kwh),
         ):
             if ours is not None and theirs is not None and theirs.mean > 0:
                 change = PERCENT * (ours.mean / theirs.mean - 1.0)
-                shown.append(_card(f"{number(change, 0, signed=True)} %", title))
+                shown.append(shell.card(f"{number(change, 0, signed=True)} %", title))
     return "\n".join(shown)
 
 
-def score_note(summary: Summary) -> str:
+def _score_note(summary: Summary) -> str:
     """How to read a score."""
     if summary.controllers[0].score is None:
         return "No score: it needs the references rule and oracle."
     return (
-        "Score 0 = the droop curve, 1 = the optimal dispatch with perfect knowledge of each step, on the penalised "
-        "return (EUR of losses plus the weighted costs of limits broken)."
+        "Score 0 = the rule, 1 = the oracle with perfect foresight, on the penalised return (EUR earned less the "
+        "weighted costs of limits broken)."
     )
 
 
-def controller_table(summary: Summary) -> str:
-    """Controllers with their means and intervals."""
-    head = (
-        "controller",
-        "score",
-        "return<br>EUR",
-        "v_band<br>pu h",
-        "outside<br>%",
-        "losses<br>kWh",
-        "voltage<br>pu",
+def headline(summary: Summary) -> str:
+    """Warnings, cards and how to read them."""
+    warnings = "".join(f'<p class="warning">{escape(text)}</p>' for text in summary.warnings)
+    return f'{warnings}<div class="cards">{_cards(summary)}</div><p class="quiet">{escape(_score_note(summary))}</p>'
+
+
+def controller_table(summary: Summary, looks: Mapping[str, Style]) -> str:
+    """Controllers with their means and intervals, and what they mean."""
+    head = ("controller", "score", "return, EUR", "v_band, pu h", "outside, %", "losses, kWh", "voltage, pu")
+    rows = (_controller_row(c, looks[c.name]) for c in summary.controllers)
+    return f'{shell.table(head, rows)}<p class="quiet">{escape(_table_note(summary))}</p>'
+
+
+def commands(text: str) -> str:
+    """How to get the numbers again."""
+    promise = (
+        "Configuration, seed and version give the same numbers, bit for bit on the same platform with as many cores."
     )
-    return _table(head, (_controller_row(c) for c in summary.controllers))
+    return f"<p>{promise}</p><pre>{escape(text)}</pre>"
 
 
-def table_note(summary: Summary) -> str:
+def origin(runs: Sequence[Run], configuration: str, versions: str) -> str:
+    """Runs, configuration and versions."""
+    folded = (("Configuration", configuration), ("Versions", versions))
+    details = (f"<details><summary>{n}</summary><pre>{escape(t)}</pre></details>" for n, t in folded)
+    return _run_table(runs) + "".join(details)
+
+
+def _table_note(summary: Summary) -> str:
     """What the numbers of the table are."""
     over = {c.confidence_over for c in summary.controllers}
     agent = summary.controllers[0]
@@ -73,7 +89,7 @@ def table_note(summary: Summary) -> str:
     )
 
 
-def run_table(runs: Sequence[Run]) -> str:
+def _run_table(runs: Sequence[Run]) -> str:
     """Where each number came from."""
     rows = []
     for run in runs:
@@ -90,7 +106,7 @@ def run_table(runs: Sequence[Run]) -> str:
             run.config_hash[:10],
         ]
         rows.append([escape(str(cell)) for cell in cells])
-    return _table(("run", "seed", "steps", "training s", "commit", "config"), rows)
+    return shell.table(("run", "seed", "steps", "training s", "commit", "config"), rows, text=("commit", "config"))
 
 
 def _score_text(agent: ControllerSummary, interval: Interval) -> str:
@@ -100,21 +116,22 @@ def _score_text(agent: ControllerSummary, interval: Interval) -> str:
     return f"score, 95 % confidence {number(interval.low, 2)} to {number(interval.high, 2)}{each}"
 
 
-def _controller_row(c: ControllerSummary) -> list[str]:
+def _controller_row(c: ControllerSummary, look: Style) -> list[str]:
     share = Interval(*(PERCENT * x for x in (c.v_band_share.mean, c.v_band_share.low, c.v_band_share.high)))
     v_band = c.cost.get("v_band")
     return [
-        f'<span class="dot" style="background:{colour(c.name)}"></span>{escape(label(c.name))}',
-        _DASH if c.score is None else _interval(c.score, 2),
-        _interval(c.return_eur, 0),
-        _DASH if v_band is None else _interval(v_band, 4),
-        _interval(share, 2),
-        _interval(c.loss_kwh, 0),
+        shell.controller(look),
+        _DASH if c.score is None else interval_cell(c.score, 2),
+        interval_cell(c.return_eur, 0),
+        _DASH if v_band is None else interval_cell(v_band, 4),
+        interval_cell(share, 2),
+        interval_cell(c.loss_kwh, 0),
         f"{c.v_min_pu:.3f}<small>to {c.v_max_pu:.3f}</small>",
     ]
 
 
-def _interval(interval: Interval, digits: int) -> str:
+def interval_cell(interval: Interval, digits: int) -> str:
+    """A mean with its interval in small print."""
     mean = number(interval.mean, digits)
     if interval.low == interval.high:
         return mean
@@ -124,14 +141,3 @@ def _interval(interval: Interval, digits: int) -> str:
 def number(value: float, digits: int, *, signed: bool = False) -> str:
     """A number with thousands separators and a true minus sign."""
     return f"{value:{'+' if signed else ''},.{digits}f}".replace("-", _MINUS)
-
-
-def _card(figure: str, text: str) -> str:
-    return f'<div class="card"><b>{escape(figure)}</b><span>{escape(text)}</span></div>'
-
-
-def _table(head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; cells are HTML already."""
-    header = "".join(f"<th>{cell}</th>" for cell in head)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table>"

@@ -3,7 +3,7 @@
 import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,9 +122,9 @@ def _train_again(config: ExperimentConfig, run: Run, updates: int, runs_folder: 
     seeds = run.versions.get("seeds_together") or [run.seed]
     settings = config.run.model_copy(update={"seeds": tuple(seeds), "wandb": WandbConfig(mode="disabled")})
     whole = config.model_copy(update={"run": settings})
-    trainer = Trainer(whole)
-    group = [trainer.begin(create_run(whole, seed, runs_folder)) for seed in seeds]
-    trainer.train(group, updates)
+    with Trainer(whole) as trainer:
+        group = [trainer.begin(create_run(whole, seed, runs_folder)) for seed in seeds]
+        trainer.train(group, updates)
     return group[seeds.index(run.seed)].run
 
 
@@ -134,7 +134,12 @@ def _evaluation(run: Run, again: Run) -> tuple[Difference, ...] | None:
     recorded = _read(run)
     against = [name for name in recorded["controllers"] if name in agent_registry.REFERENCES]
     evaluate_runs([again.folder], recorded["split"], against)
-    return tuple(differences(recorded, _read(again)))
+    return tuple(_of_recorded(differences(recorded, _read(again))))
+
+
+def _of_recorded(found: Iterable[Difference]) -> Iterator[Difference]:
+    """Without what the recorded evaluation does not have: a later version keeps more of the same results."""
+    return (each for each in found if each.recorded != _ABSENT)
 
 
 def _read(run: Run) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from experiments.evaluate import Evaluation, evaluate, evaluate_bundle
 from experiments.run import EVALUATION_PREFIX, Run, find_runs, write_json
 from experiments.summary import Summary, summarise
+from gridenv.adapters.ray_settings import RaySettings
 from gridenv.core.errors import BundleError
 from gridenv.policy.bundle import is_bundle
 from gridenv.policy.runtime import load_policy
@@ -16,7 +17,7 @@ EVALUATION_FILE = f"{EVALUATION_PREFIX}.json"
 
 
 def evaluate_runs(
-    paths: Sequence[Path], split: str | None, against: Sequence[str] | None
+    paths: Sequence[Path], split: str | None, against: Sequence[str] | None, ray: RaySettings | None = None
 ) -> tuple[Evaluation, Summary, Path]:
     """Evaluate runs that differ in their seed only, and write their `evaluation.json`.
 
@@ -24,6 +25,7 @@ def evaluate_runs(
         paths: run folders or folders of runs.
         split: days to run on; the configuration's final split if left out.
         against: reference controllers; those of the configuration if left out.
+        ray: where they run side by side; one after the other here if left out.
 
     Returns:
         The results, their summary over all seeds and the file that it was written to. Each run's folder has the summary
@@ -34,7 +36,7 @@ def evaluate_runs(
         ConfigError: for an unknown split or reference controller.
     """
     runs = find_runs(paths)
-    evaluation = evaluate(runs, split, against)
+    evaluation = evaluate(runs, split, against, ray)
     summary = summarise(evaluation)
     written = _write(common_folder(runs), evaluation, summary)
     if len(runs) > 1:
@@ -45,7 +47,7 @@ def evaluate_runs(
 
 
 def evaluate_folders(
-    paths: Sequence[Path], split: str | None, against: Sequence[str] | None
+    paths: Sequence[Path], split: str | None, against: Sequence[str] | None, ray: RaySettings | None = None
 ) -> tuple[Evaluation, Summary, Path]:
     """As `evaluate_runs`, or the same for the folder of one bundle, whose `evaluation.json` goes into it.
 
@@ -57,13 +59,13 @@ def evaluate_folders(
     """
     bundles = [path for path in paths if is_bundle(path)]
     if not bundles:
-        return evaluate_runs(paths, split, against)
+        return evaluate_runs(paths, split, against, ray)
     if len(paths) > 1:
         raise BundleError(
             f"evaluate: '{bundles[0]}' is a bundle and not the only folder; allowed: one bundle, or runs; make a call "
             "for each bundle"
         )
-    evaluation = evaluate_bundle(load_policy(bundles[0]), split, against)
+    evaluation = evaluate_bundle(load_policy(bundles[0]), split, against, ray)
     summary = summarise(evaluation)
     return evaluation, summary, _write(bundles[0], evaluation, summary)
 

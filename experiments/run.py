@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,6 +30,8 @@ TIME_FIELDS = ("time_s", "steps_per_s")
 _CHECKPOINT_PREFIX = "update-"
 _CHECKPOINT_SUFFIX = ".checkpoint"
 _KEEP_CHECKPOINTS = 2
+_NUMBERS = re.compile(r"\[\n([^\[\]{}\"]*)\n *\]")
+"""A list without texts or other lists, over several lines."""
 _HEADER = "# Every setting of this run; `gridenv train experiment=<this file>` does it again.\n"
 
 Row = dict[str, Any]
@@ -203,8 +206,10 @@ def find_runs(paths: Sequence[Path]) -> list[Run]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON so that the file is either complete or as it was before."""
-    write_atomically(path, json.dumps(value, indent=2) + "\n")
+    """Write JSON so that the file is either complete or as it was before; lists of numbers stand on one line."""
+    text = json.dumps(value, indent=2)
+    # Within a text JSON writes an escape for a line end, so that what is matched is no text.
+    write_atomically(path, _NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text) + "\n")
 
 
 def write_atomically(path: Path, text: str) -> None:

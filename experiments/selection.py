@@ -5,8 +5,9 @@ from enum import StrEnum
 
 import numpy as np
 
+from experiments.dates import date_of
 from experiments.evaluate import Evaluation
-from experiments.plots import Curve, Day, Voltages, date_of
+from experiments.plots import Curve, Day, Voltages
 from experiments.rollout import EpisodeResults
 from experiments.run import Run
 from gridenv.exogenous.timebase import DAYS_PER_WEEK, STEPS_PER_DAY
@@ -81,11 +82,17 @@ def worst_moment(results: EpisodeResults, side: Side) -> tuple[int, int]:
 def curve_of(run: Run, split: str, steps_per_episode: int) -> Curve:
     """Learning curve of a run from its metrics."""
     rows = run.metrics()
-    measured = [row for row in rows if f"{split}/return_eur" in row]
+    validation_steps, validation_eur = evaluations_of(run, f"{split}/return_eur")
     return Curve(
         seed=run.seed,
         steps=[row["steps"] for row in rows],
         training_eur=[row["train/reward_eur"] * steps_per_episode for row in rows],
-        validation_steps=[row["steps"] for row in measured],
-        validation_eur=[row[f"{split}/return_eur"] for row in measured],
+        validation_steps=validation_steps,
+        validation_eur=validation_eur,
     )
+
+
+def evaluations_of(run: Run, metric: str) -> tuple[list[int], list[float]]:
+    """Environment steps and values of a metric at the evaluations of a run."""
+    measured = [row for row in run.metrics() if metric in row]
+    return [row["steps"] for row in measured], [row[metric] for row in measured]

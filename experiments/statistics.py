@@ -52,6 +52,20 @@ def score_interval(agent: Floats, rule: Floats, oracle: Floats) -> Interval:
     return _bootstrap(of_means, [agent, rule, oracle])
 
 
+def ratio_interval(above: Floats, below: Floats) -> Interval:
+    """Ratio of the means of paired samples with its interval; NaN where the mean below is zero."""
+
+    def of_means(above: Floats, below: Floats, axis: int = -1) -> Any:
+        top, bottom = np.mean(above, axis=axis), np.mean(below, axis=axis)
+        return np.divide(top, bottom, out=np.full_like(top, np.nan), where=bottom != 0)
+
+    if not np.any(below):
+        return Interval(np.nan, np.nan, np.nan)
+    ratio = float(of_means(above, below))
+    # In proportion every resample gives the same, of which the bootstrap makes no interval.
+    return Interval(ratio, ratio, ratio) if np.allclose(above, ratio * below) else _bootstrap(of_means, [above, below])
+
+
 def _bootstrap(statistic: Callable[..., Any], samples: list[Floats]) -> Interval:
     mean = float(statistic(*samples, axis=-1))
     if len(samples[0]) < 2 or all(np.ptp(s) == 0.0 for s in samples):

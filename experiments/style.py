@@ -18,7 +18,7 @@ INK, FAINT, BAND = "#222222", "#b5b5b5", "#eef3f6"
 _REFERENCE_COLOURS: Mapping[str, str] = {"none": "#7a7a7a", "rule": "#d55e00", "oracle": "#009e73"}
 _AGENT_COLOUR = "#0072b2"
 """Source: M. Okabe, K. Ito, "Color universal design", 2008."""
-_REFERENCE_LABELS: Mapping[str, str] = {"none": "no control", "rule": "droop curve", "oracle": "optimal dispatch"}
+_REFERENCE_LABELS: Mapping[str, str] = {"none": "no control", "mpc": "MPC", "rule": "rule", "oracle": "oracle"}
 _RC_PARAMS: dict[Any, Any] = {
     "font.size": 9.0,
     "axes.titlesize": 9.0,

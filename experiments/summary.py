@@ -2,13 +2,15 @@
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from experiments.dates import date_of
 from experiments.evaluate import Evaluation
+from experiments.per_episode import EpisodeValues
 from experiments.references import ORACLE, RULE
 from experiments.rollout import EpisodeResults, Floats
 from experiments.statistics import Interval, mean_interval, score, score_interval
@@ -25,6 +27,8 @@ class ControllerSummary:
     name: str
     return_eur: Interval
     economic_eur: Interval
+    constraint_eur: Interval
+    """Weighted costs of the limits broken: economic less penalised return."""
     cost: dict[str, Interval]
     loss_kwh: Interval
     v_band_share: Interval
@@ -38,12 +42,14 @@ class ControllerSummary:
     """What the intervals vary: `seeds` or `episodes`."""
     score_per_seed: dict[int, float]
     cost_per_seed: dict[int, dict[str, float]]
+    per_episode: EpisodeValues
 
     def to_json(self) -> dict[str, Any]:
         """Entry of `evaluation.json`."""
         return {
             "return_eur": self.return_eur.to_json(),
             "economic_eur": self.economic_eur.to_json(),
+            "constraint_eur": self.constraint_eur.to_json(),
             "cost": {name: interval.mean for name, interval in self.cost.items()},
             "cost_interval": {name: interval.to_json() for name, interval in self.cost.items()},
             "score": _number(self.score.mean) if self.score else None,
@@ -57,6 +63,7 @@ class ControllerSummary:
             "v_min_pu": _number(self.v_min_pu),
             "v_max_pu": _number(self.v_max_pu),
             "confidence_over": self.confidence_over,
+            "per_episode": self.per_episode.to_json(),
         }
 
 
@@ -70,6 +77,9 @@ class Summary:
     episodes: int
     episodes_hash: str
     """Hash of the list of episodes, `provenance.episodes_hash`: equal hashes are means over the same days."""
+    episode_starts: tuple[str, ...]
+    """Date and time at which each episode begins."""
+    steps_per_episode: int
     agent: str
     seeds: tuple[int, ...]
     config_hash: str
@@ -91,6 +101,8 @@ class Summary:
             "seeds": list(self.seeds),
             "episodes": self.episodes,
             "episodes_hash": self.episodes_hash,
+            "episode_starts": list(self.episode_starts),
+            "steps_per_episode": self.steps_per_episode,
             "config_hash": self.config_hash,
             "controllers": {c.name: c.to_json() for c in self.controllers},
             "warnings": list(self.warnings),
@@ -107,6 +119,8 @@ def summarise(evaluation: Evaluation) -> Summary:
         split=evaluation.split,
         episodes=len(evaluation.starts),
         episodes_hash=evaluation.episodes_hash,
+        episode_starts=tuple(date_of(int(start)).isoformat(timespec="minutes") for start in evaluation.starts),
+        steps_per_episode=evaluation.params.steps_per_episode,
         agent=evaluation.agent_name,
         seeds=tuple(evaluation.seeds),
         config_hash=evaluation.config_hash,
@@ -122,20 +136,22 @@ def _agent_summary(evaluation: Evaluation) -> ControllerSummary:
         for seed, r in per_seed.items()
     }
     scores = {seed: _score(evaluation, r) for seed, r in per_seed.items()} if evaluation.has_score else {}
-    return _summary(evaluation, evaluation.agent_name, list(per_seed.values()), scores, costs)
+    return _summary(evaluation, evaluation.agent_name, per_seed, scores, costs)
 
 
 def _reference_summary(evaluation: Evaluation, name: str, results: EpisodeResults) -> ControllerSummary:
-    return _summary(evaluation, name, [results], {}, {})
+    return _summary(evaluation, name, {0: results}, {}, {})
 
 
 def _summary(
     evaluation: Evaluation,
     name: str,
-    results: list[EpisodeResults],
+    by_seed: Mapping[int, EpisodeResults],
     score_per_seed: dict[int, float],
     cost_per_seed: dict[int, dict[str, float]],
 ) -> ControllerSummary:
+    results = list(by_seed.values())
+
     def interval(values: Callable[[EpisodeResults], Floats]) -> Interval:
         return mean_interval([values(r).mean() for r in results] if len(results) > 1 else values(results[0]))
 
@@ -144,6 +160,7 @@ def _summary(
         name=name,
         return_eur=interval(lambda r: r.return_eur),
         economic_eur=interval(lambda r: r.economic_eur),
+        constraint_eur=interval(lambda r: r.economic_eur - r.return_eur),
         cost={cost: interval(lambda r, cost=cost: r.cost_of(names, cost)) for cost in names},  # type: ignore[misc]
         loss_kwh=interval(lambda r: r.loss_kwh),
         v_band_share=interval(lambda r: r.v_band_share),
@@ -153,6 +170,7 @@ def _summary(
         confidence_over="seeds" if len(results) > 1 else "episodes",
         score_per_seed=score_per_seed,
         cost_per_seed=cost_per_seed,
+        per_episode=EpisodeValues.of(by_seed, names, is_trained=bool(cost_per_seed)),
     )
 
 

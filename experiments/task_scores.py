@@ -7,17 +7,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydantic import BaseModel
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from experiments import tables
 from experiments.config import CONFIG_FOLDER
 from experiments.evaluate import check_choices
+from experiments.fan_out import Job, spread
 from experiments.references import ORACLE, RULE, reference_results
 from experiments.rollout import EpisodeResults, run_episodes_on_host
 from experiments.run import write_json
 from experiments.statistics import mean_interval
 from experiments.statistics import score as score_between
+from gridenv.adapters.ray_settings import RaySettings
 from gridenv.core.config import SUFFIX, read_config, validate
 from gridenv.core.errors import ConfigError
 from gridenv.core.layer import Layer
@@ -82,23 +85,27 @@ class TaskScore:
 COLUMNS = ("task", "controller", "return, EUR", "economic, EUR", "costs", "losses, kWh", "voltage, pu")
 
 
-def score_tasks(tasks: Sequence[str], split: str, names: Sequence[str]) -> list[TaskScore]:
+def score_tasks(
+    tasks: Sequence[str], split: str, names: Sequence[str], ray: RaySettings | None = None
+) -> list[TaskScore]:
     """Run reference controllers on every day of a split.
 
     Args:
         tasks: ids, or paths of task files.
         split: train, validation or test.
         names: of `agents.registry.REFERENCES`.
+        ray: where all controllers of all tasks run side by side; one after the other here if left out.
 
     Raises:
         ConfigError: for an unknown split or unknown controllers.
     """
     check_choices(split, names)
+    chosen = [_settings(name, split) for name in tasks]
+    if ray is not None:
+        # Computed side by side and kept, so that what follows finds them.
+        spread([Job(task_id=task, task=s, controller=name) for _, task, s in chosen for name in names], ray)
     scores = []
-    for name in tasks:
-        shown, task, layer = _named(name)
-        where = f"task '{shown}'"
-        settings = validate(registry.config_class(task), layer.merged(Layer({"split": split})), where, "task.")
+    for shown, task, settings in chosen:
         env, params = registry.build(task, settings)
         results = reference_results(settings, split, names, env, params)
         scores.append(TaskScore(task=shown, split=split, cost_names=env.cost_names, results=results))
@@ -139,8 +146,15 @@ def score_policy(
     return TaskScore(task=known, split=split, cost_names=env.cost_names, results=results)
 
 
+def _settings(name: str, split: str) -> tuple[str, str, BaseModel]:
+    """What a task is called in tables, its id, and its settings on the days of a split."""
+    shown, task, layer = _named(name)
+    where = f"task '{shown}'"
+    return shown, task, validate(registry.config_class(task), layer.merged(Layer({"split": split})), where, "task.")
+
+
 def _named(name: str) -> tuple[str, str, Layer]:
-    """What a task is called in tables, its id, and its settings: those of a file, or its defaults."""
+    """What a task is called in tables, its id, and its own settings: those of a file, or its defaults."""
     if not name.endswith(SUFFIX):
         task = registry.task_id(name)
         return task, task, Layer()

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from agents import registry as agent_registry
-from agents.learner import SeedsTogether
+from agents.learner import HasProcesses, SeedsTogether
 from experiments import console, tracking
 from experiments.bundles import save_bundle
 from experiments.config import ExperimentConfig
@@ -55,7 +55,10 @@ class Progress:
 
 
 class Trainer:
-    """Environment, learner and evaluation of a configuration; shared by its seeds, so that they compile once."""
+    """Environment, learner and evaluation of a configuration; shared by its seeds, so that they compile once.
+
+    At the end of a `with` the processes end that the learner started.
+    """
 
     def __init__(self, config: ExperimentConfig) -> None:
         self.config = config
@@ -71,6 +74,13 @@ class Trainer:
         self._ends = reference_results(config.task, evaluation.training_split, ends, *self._validation)
         self.total_updates: int = config.agent.total_updates  # type: ignore[attr-defined]
         self.steps_per_update: int = config.agent.steps_per_update  # type: ignore[attr-defined]
+
+    def __enter__(self) -> "Trainer":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if isinstance(self.learner, HasProcesses):
+            self.learner.close()
 
     def begin(self, run: Run) -> Progress:
         """A run before its first update."""
@@ -220,19 +230,19 @@ def train(config: ExperimentConfig, runs_folder: Path = Path("runs")) -> list[Ru
         TrainingStoppedError: on Ctrl-C or SIGTERM, after saving a checkpoint.
     """
     tracking.prepare(config)
-    trainer = Trainer(config)
-    if config.run.vectorise_seeds:
-        runs = [create_run(config, seed, runs_folder) for seed in config.seeds]
-        trainer.train([trainer.begin(run) for run in runs])
+    with Trainer(config) as trainer:
+        if config.run.vectorise_seeds:
+            runs = [create_run(config, seed, runs_folder) for seed in config.seeds]
+            trainer.train([trainer.begin(run) for run in runs])
+            return runs
+        runs = []
+        for seed in config.seeds:
+            runs.append(create_run(config, seed, runs_folder))
+            try:
+                trainer.train([trainer.begin(runs[-1])])
+            except TrainingStoppedError as stopped:
+                raise TrainingStoppedError(stopped.runs, config.seeds[len(runs) :]) from None
         return runs
-    runs = []
-    for seed in config.seeds:
-        runs.append(create_run(config, seed, runs_folder))
-        try:
-            trainer.train([trainer.begin(runs[-1])])
-        except TrainingStoppedError as stopped:
-            raise TrainingStoppedError(stopped.runs, config.seeds[len(runs) :]) from None
-    return runs
 
 
 def resume(paths: Sequence[Path]) -> list[Run]:
@@ -248,11 +258,11 @@ def resume(paths: Sequence[Path]) -> list[Run]:
         raise RunError("runs to resume differ in their configuration; resume them one by one")
     for config in {run.config.run.wandb.mode: run.config for run in runs}.values():
         tracking.prepare(config)
-    trainer = Trainer(runs[0].config)
-    together = [trainer.begin_or_restore(run) for run in runs]
-    if runs[0].config.run.vectorise_seeds and len({progress.update for progress in together}) == 1:
-        trainer.train(together)
-    else:
-        for progress in together:
-            trainer.train([progress])
+    with Trainer(runs[0].config) as trainer:
+        together = [trainer.begin_or_restore(run) for run in runs]
+        if runs[0].config.run.vectorise_seeds and len({progress.update for progress in together}) == 1:
+            trainer.train(together)
+        else:
+            for progress in together:
+                trainer.train([progress])
     return runs

@@ -6,7 +6,7 @@ from jaxtyping import Float
 
 from agents.graph import Graph
 from agents.multi_agent.groups import AgentGroup, joined, places
-from agents.networks import Layer, exact_mlp, mlp_graph
+from agents.networks import Activation, Layer, exact_mlp, mlp_graph
 from agents.ppo.heads import ActionHeads
 from gridenv.core.pytree import pytree, static
 from gridenv.tasks.env import EnvParams, EnvState
@@ -19,10 +19,11 @@ class GroupPolicy:
     layers: tuple[Layer, ...]
     group: AgentGroup = static()
     heads: ActionHeads = static()
+    activation: Activation = static(default="tanh")
 
     def decide(self, observation: Float[Array, "*batch obs"]) -> Float[Array, "*batch agent own"]:
         """Normalised actions of every agent from its part of the observation."""
-        return self.heads.most_likely(exact_mlp(self.layers, self.group.inputs(observation)))
+        return self.heads.most_likely(exact_mlp(self.layers, self.group.inputs(observation), self.activation))
 
     def build_graph(self, graph: Graph, observation: str) -> str:
         """Actions of all agents of the group one after the other, [batch, agent * own]."""
@@ -31,7 +32,7 @@ class GroupPolicy:
         # The number of an agent picks a row of the weights, which is a bias of its own.
         own_bias = first.bias + first.weight[n_seen:] if self.group.n_agent > 1 else first.bias
         layers = (Layer(first.weight[:n_seen], own_bias), *self.layers[1:])
-        action = self.heads.most_likely_graph(graph, mlp_graph(graph, layers, seen))
+        action = self.heads.most_likely_graph(graph, mlp_graph(graph, layers, seen, self.activation))
         return graph.node("Reshape", action, graph.constant([0, -1]))
 
 

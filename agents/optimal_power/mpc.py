@@ -13,11 +13,12 @@ from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from agents import schedule
-from agents.optimal_power.forecast import Kind, believed, check_starts
+from agents.optimal_power.forecast import Believer, Foresight, believer, check_starts
 from agents.optimal_power.planner import Plan, Planner, Slopes, in_parts
 from agents.optimal_power.quantities import Quantities
 from agents.rules import UnitRules
 from agents.schedule import Schedule
+from gridenv.exogenous.forecasts import ForecastKind, LearnedModel
 from gridenv.tasks.env import EnvParams, EnvState, GridEnv
 
 
@@ -30,14 +31,16 @@ class MpcConfig(BaseModel):
     """Steps between two plans."""
     horizon_steps: PositiveInt = 96
     """Most steps that are planned; never beyond the end of the episode, where stored energy has its worth."""
-    forecast: Kind = "persistence"
-    """How the future is known; vehicles are known on arrival, with `perfect` before."""
+    forecast: ForecastKind = "slot_mean"
+    """How the future is known; vehicles are known on arrival, with `oracle` before."""
+    forecast_model: LearnedModel = "linear"
+    """Which model `learned` is; fitted to the training days. `boosting` needs the extra `forecast`."""
     forecast_error: float = Field(default=0.1, ge=0.0, le=1.0)
     """Standard deviation of `noisy` a day ahead, as a share of the value."""
     history_days: PositiveInt = 7
-    """Past days of `persistence`."""
+    """Past days of `slot_mean`."""
     seed: NonNegativeInt = 0
-    """Of the errors."""
+    """Of the errors, and of a learned model."""
     first_rounds: PositiveInt = 8
     """Most programs of the first plan of an episode, each on a grid linearised anew."""
     rounds: PositiveInt = 1
@@ -64,25 +67,41 @@ class Mpc:
 
         Raises:
             ConfigError: for a task without units that fit a program, and for episodes that overlap.
-            MissingExtraError: if clarabel is not installed.
+            MissingExtraError: if clarabel is not installed, or a package that the forecaster needs.
         """
         check_starts(params, self.config.forecast)
+        believe = believer(params, self._foresight, self.config.replan_every)
         planner = Planner(self.env, params)
         start = schedule.recorded(self.env, UnitRules(self.env), params)
-        actions = in_parts(planner, params, start, lambda own, start: self._run(planner, own, start.shape[0]))
+        actions = in_parts(planner, params, start, lambda own, start: self._run(planner, believe, own, start.shape[0]))
         return Schedule(actions=actions, name=self.name)
 
-    def _run(self, planner: Planner, params: EnvParams, n_step: int) -> Float[Array, "step episode act"]:
-        return jnp.stack(list(self._steps(planner, params, n_step)))
+    @property
+    def _foresight(self) -> Foresight:
+        config = self.config
+        return Foresight(
+            kind=config.forecast,
+            model=config.forecast_model,
+            error=config.forecast_error,
+            history_days=config.history_days,
+            seed=config.seed,
+        )
 
-    def _steps(self, planner: Planner, params: EnvParams, n_step: int) -> Iterator[Float[Array, "episode act"]]:
+    def _run(
+        self, planner: Planner, believe: Believer, params: EnvParams, n_step: int
+    ) -> Float[Array, "step episode act"]:
+        return jnp.stack(list(self._steps(planner, believe, params, n_step)))
+
+    def _steps(
+        self, planner: Planner, believe: Believer, params: EnvParams, n_step: int
+    ) -> Iterator[Float[Array, "episode act"]]:
         """The action of every step."""
         state = self.env.reset_at(params.starts, params)[1]
         guess: Array | None = None
         slopes: Slopes | None = None
         for k in range(n_step):
             if k % self.config.replan_every == 0:
-                seen = self._believed(params, state, n_step - k)
+                seen = believe(params, np.asarray(state.grid.t), n_step - k)
                 if guess is None:
                     guess = schedule.recorded(self.env, UnitRules(self.env), seen)
                 shifted = None if slopes is None else Slopes(slopes.values, k)
@@ -94,18 +113,13 @@ class Mpc:
             guess = jnp.concatenate([guess[1:], guess[-1:]])
             yield action
 
-    def _believed(self, params: EnvParams, state: EnvState, n_left: int) -> EnvParams:
-        config = self.config
-        now = np.asarray(state.grid.t)
-        return believed(params, now, n_left, config.forecast, config.forecast_error, config.history_days, config.seed)
-
     def _planned(
         self, planner: Planner, seen: EnvParams, state: EnvState, guess: Array, n_left: int, slopes: Slopes | None
     ) -> Plan:
         config = self.config
         n_step = min(n_left, config.horizon_steps)
         now = np.asarray(state.grid.t).tolist()
-        known = [None] * len(now) if config.forecast == "perfect" else now
+        known = [None] * len(now) if config.forecast == "oracle" else now
         plan = planner.simulate(seen, state, guess, n_step)
         rounds = config.first_rounds if slopes is None else config.rounds
         return planner.improve(seen, state, plan, n_step, rounds, known, slopes)

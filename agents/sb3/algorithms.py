@@ -15,10 +15,10 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import nn
 
 from agents.networks import NetworkPolicy
-from agents.sb3.actor import network_policy
 from agents.sb3.config import OffPolicyConfig, SB3PPOConfig, SB3SACConfig, SB3TD3Config
 from agents.sb3.learner import SB3Learner
 from agents.sb3.state import TrainingState
+from agents.torch_models.network import network_policy
 
 _ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
 _DEVICE = "cpu"

@@ -4,10 +4,8 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from agents.config import RolloutConfig
+from agents.config import Activation, RolloutConfig
 from agents.ppo.config import ProximalConfig
-
-Activation = Literal["tanh", "relu"]
 
 
 class SB3PPOConfig(ProximalConfig):

@@ -15,9 +15,9 @@ from agents.controller import Controller
 from agents.learner import Metrics
 from agents.sb3 import checkpoint
 from agents.sb3.config import OffPolicyConfig, SB3PPOConfig
-from agents.sb3.generators import Generators, threads
 from agents.sb3.metered import MeteredVecEnv
 from agents.sb3.state import Clock, TrainingState
+from agents.torch_models.generators import Generators, threads
 from gridenv.adapters.sb3_vec_env import GridVecEnv
 from gridenv.adapters.vector_env import GridVectorEnv
 from gridenv.tasks.env import EnvParams, GridEnv

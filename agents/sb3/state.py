@@ -5,8 +5,8 @@ from typing import Generic, TypeVar
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from agents.sb3.generators import Generators
 from agents.sb3.metered import MeteredVecEnv
+from agents.torch_models.generators import Generators
 from gridenv.adapters.vector_env import GridVectorEnv
 
 Model = TypeVar("Model", bound=BaseAlgorithm)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gridenv.core.errors import ConfigError
+
 if TYPE_CHECKING:
     from experiments.bench.rows import Row
 

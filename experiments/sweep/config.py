@@ -1,6 +1,5 @@
 """What a sweep is: an experiment, what is varied, how trials are judged and where they run; imports no Ray."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,15 +18,13 @@ from pydantic import (
 
 from experiments.config import CONFIG_FOLDER, Seeds
 from experiments.sweep.spaces import GRID, Space, read_spaces
+from gridenv.adapters.ray_settings import RaySettings
 from gridenv.core.config import check, display_path, named_file, names_in, read_config, read_overrides
 from gridenv.core.errors import ConfigError, raise_collected
 from gridenv.core.layer import Layer
 
 SWEEPS = CONFIG_FOLDER / "sweep"
 _SEARCH = "search"
-_ADDRESS = re.compile(r"[\w.-]+:\d{1,5}")
-_LEAST_OBJECT_STORE_MB = 80
-"""Ray refuses less than 75 MiB."""
 
 
 class AshaConfig(BaseModel):
@@ -53,26 +50,6 @@ class Resources(BaseModel):
 
     cpus: PositiveFloat = 1.0
     gpus: NonNegativeFloat = 0.0
-
-
-class RaySettings(BaseModel):
-    """Where trials run."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    address: str | None = None
-    """`HOST:PORT` of a cluster that runs; null: a Ray of its own on this machine, for as long as the sweep takes."""
-    cpus: PositiveInt | None = None
-    """Processors of the Ray of its own; all of this machine if left out."""
-    object_store_mb: int = Field(default=100, ge=_LEAST_OBJECT_STORE_MB)
-    """Memory of the Ray of its own for what its processes hand to one another, which in a sweep is little."""
-
-    @field_validator("address")
-    @classmethod
-    def _host_and_port(cls, value: str | None) -> str | None:
-        if value is not None and not _ADDRESS.fullmatch(value):
-            raise ValueError("must be HOST:PORT, such as 127.0.0.1:6379")
-        return value
 
 
 class SweepConfig(BaseModel):

@@ -1,25 +1,21 @@
 """Driving a sweep: what is not done yet is handed to Ray Tune, and what comes back is shown and kept."""
 
 import logging
-import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from experiments.stopping import StoppedError
 from experiments.sweep.config import SweepConfig
 from experiments.sweep.folder import SweepFolder, create_sweep
 from experiments.sweep.plan import make_trials, training_steps
 from experiments.sweep.results import TrialResult, collect, evaluations, write_results
-from gridenv.adapters.ray_local import quiet_ray, ray_cluster
-from gridenv.core.cache import cache_dir
+from gridenv.adapters.ray_settings import ray_session
 from gridenv.core.environment import environment
 from gridenv.core.errors import ConfigError, GridEnvError, RunError, did_you_mean
 
 _DONE = ("finished", "stopped")
-_MIB = 1024**2
 _TUNE_VARIABLES = {
     # The runs have metrics of their own.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -61,7 +57,7 @@ def drive(sweep: SweepFolder) -> list[TrialResult]:
     """
     with sweep.driving():
         if any(sweep.ending(job).status not in _DONE for job in sweep.jobs):
-            with _ray(sweep.config), _settings():
+            with ray_session(sweep.config.ray), _settings():
                 _check(sweep)
                 _tune(sweep)
     results = collect(sweep)
@@ -107,14 +103,6 @@ def _tune(sweep: SweepFolder) -> None:
                 verbose=0,
             ),
         ).fit()
-
-
-def _ray(config: SweepConfig) -> AbstractContextManager[Any]:
-    quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-    if config.ray.address is not None:
-        return ray_cluster(config.ray.address, **quiet)
-    cpus = config.ray.cpus or len(os.sched_getaffinity(0))
-    return quiet_ray(cache_dir("ray"), num_cpus=cpus, object_store_memory=config.ray.object_store_mb * _MIB, **quiet)
 
 
 def _check(sweep: SweepFolder) -> None:

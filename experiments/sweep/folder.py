@@ -156,13 +156,18 @@ def create_sweep(config: SweepConfig, trials: list[Trial], runs_folder: Path) ->
     return SweepFolder(folder)
 
 
+def is_sweep(path: Path) -> bool:
+    """Whether it is the folder of a sweep."""
+    return (path / _CONFIG_FILE).is_file()
+
+
 def open_sweep(path: Path) -> SweepFolder:
     """An existing sweep.
 
     Raises:
         RunError: if the folder is not one.
     """
-    if not (path / _CONFIG_FILE).is_file():
+    if not is_sweep(path):
         found = f"holds no {_CONFIG_FILE}" if path.is_dir() else "no such folder"
         raise RunError(
             f"sweep '{display_path(path)}': {found}; `ls -d {RUNS_FOLDER}/{SWEEPS_FOLDER}/*/*` shows the sweeps"

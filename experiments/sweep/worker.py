@@ -76,14 +76,15 @@ def train_job(sweep: SweepFolder, job: Job, report: Callable[[Row], None]) -> No
 def _train(sweep: SweepFolder, job: Job, report: Callable[[Row], None]) -> Row:
     """Returns the last report, which the scheduler must not see before the training is complete."""
     run = sweep.begin_run(job)
-    trainer, metric = Trainer(run.config), sweep.config.metric
-    progress = trainer.begin_or_restore(run)
+    metric = sweep.config.metric
+    with Trainer(run.config) as trainer:
+        progress = trainer.begin_or_restore(run)
 
-    def watch(_: Run, row: Row) -> None:
-        if metric in row and row["update"] < trainer.total_updates:
-            report(_reported(row, metric))
+        def watch(_: Run, row: Row) -> None:
+            if metric in row and row["update"] < trainer.total_updates:
+                report(_reported(row, metric))
 
-    trainer.train([progress], watch=watch)
+        trainer.train([progress], watch=watch)
     if metric not in progress.latest:
         raise RunError(
             f"run '{run}': its evaluations have no {metric}; allowed here: {', '.join(_numbers(progress.latest))}; "

@@ -12,8 +12,9 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from gridenv.adapters.actions import checked_action
+from gridenv.adapters.backends import METADATA
 from gridenv.adapters.episodes import START_STEP, Episodes
-from gridenv.adapters.program import MIN_ROWS, program
+from gridenv.adapters.program import MIN_ROWS, Program, program
 from gridenv.core.errors import ConfigError
 from gridenv.tasks.env import EnvParams, EnvState, GridEnv
 
@@ -30,7 +31,7 @@ class GymEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     A step is one compiled call. Infos are documented in docs/environments.md.
     """
 
-    metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 4}  # noqa: RUF012  (Gymnasium's own form)
+    metadata = METADATA
 
     def __init__(self, task_id: str, *, render_mode: str | None = None, **config: Any) -> None:
         """Build the task; equal settings share one compiled program.
@@ -48,7 +49,22 @@ class GymEnv(gymnasium.Env[np.ndarray, np.ndarray]):
             raise ConfigError(
                 f"{task_id}: render_mode is '{render_mode}'; allowed: {', '.join(known)} or None; take one"
             )
-        self._program = program(task_id, config)
+        self._set_up(program(task_id, config), render_mode)
+
+    @classmethod
+    def over(cls, env: GridEnv, params: EnvParams) -> "GymEnv":
+        """One environment of a functional environment that was built already; it is not drawn.
+
+        Args:
+            env: as `gridenv.make` returns it.
+            params: as `gridenv.make` returns them; also those of another split.
+        """
+        made = cls.__new__(cls)
+        made._set_up(Program.of(env, params), None)
+        return made
+
+    def _set_up(self, built: Program, render_mode: str | None) -> None:
+        self._program = built
         self._episodes = Episodes.of(self._program.params)
         self._layout = self._program.layout_one()
         self._action_names = self.functional.task.action.names

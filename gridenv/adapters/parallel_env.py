@@ -13,7 +13,7 @@ from gridenv.adapters.episodes import START_STEP
 from gridenv.adapters.gym_env import GymEnv, spaces
 from gridenv.core.errors import ActionError, ConfigError, MissingExtraError, did_you_mean
 from gridenv.tasks.agents import Agent
-from gridenv.tasks.env import GridEnv
+from gridenv.tasks.env import EnvParams, GridEnv
 
 try:
     from pettingzoo import ParallelEnv
@@ -59,16 +59,42 @@ class GridParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):
         Raises:
             ConfigError: for an unknown task, view or reward, unknown settings and values that are not allowed.
         """
-        for name, value, known in (("observation", observation, _VIEWS), ("reward", reward, _REWARDS)):
-            if value not in known:
-                raise ConfigError(f"{task_id}: {name} is '{value}'{did_you_mean(value, known)}")
-        self._env = GymEnv(task_id, render_mode=render_mode, **config)
+        _check_choices(task_id, observation, reward)
+        self._set_up(GymEnv(task_id, render_mode=render_mode, **config), observation, reward)
+
+    @classmethod
+    def over(
+        cls,
+        env: GridEnv,
+        params: EnvParams,
+        *,
+        observation: Literal["global", "local"] = "local",
+        reward: Literal["shared", "own"] = "shared",
+    ) -> "GridParallelEnv":
+        """The agents of a functional environment that was built already; it is not drawn.
+
+        Args:
+            env: as `gridenv.make` returns it.
+            params: as `gridenv.make` returns them; also those of another split.
+            observation: as at construction.
+            reward: as at construction.
+
+        Raises:
+            ConfigError: for an unknown view or reward.
+        """
+        _check_choices(env.id, observation, reward)
+        made = cls.__new__(cls)
+        made._set_up(GymEnv.over(env, params), observation, reward)
+        return made
+
+    def _set_up(self, env: GymEnv, observation: str, reward: str) -> None:
+        self._env = env
         self._is_local, self._is_own = observation == "local", reward == "own"
         self._agents = {agent.name: agent for agent in self.functional.task.agents}
         self.possible_agents = list(self._agents)
         self.agents: list[str] = []
         self.metadata = {"name": self.functional.id, **GymEnv.metadata}
-        self.render_mode = render_mode
+        self.render_mode = env.render_mode
         self._observation = np.zeros(self.functional.n_observation, np.float32)
         seen, acted = spaces(self.functional)
         self.observation_spaces = {n: _part(seen, self._view(a)) for n, a in self._agents.items()}
@@ -117,8 +143,8 @@ class GridParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):
             actions: normalised action of every agent.
 
         Returns:
-            Observations, rewards, terminated, truncated and infos of every agent. An info has the `cost` vector and the
-            agent's part of the applied action.
+            Observations, rewards, terminated, truncated and infos of every agent. An info has the `cost` vector, the
+            economic result of the step, which are the same for all, and the agent's part of the applied action.
 
         Raises:
             ActionError: for a missing or unknown agent, an action of another shape, or with NaN or infinity.
@@ -132,6 +158,7 @@ class GridParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):
             name: {
                 "cost": info["cost"],
                 "cost_names": info["cost_names"],
+                "economic_eur": info["economic_eur"],
                 "action_applied": info["action_applied"][self._agents[name].actions],
                 "status": info["status"],
             }
@@ -183,6 +210,12 @@ class GridParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):
         own = {name: float(np.sum(info["unit_eur"][self._agents[name].unit_rows])) for name in self.agents}
         common = (reward - sum(own.values())) / len(own)
         return {name: value + common for name, value in own.items()}
+
+
+def _check_choices(task_id: str, observation: str, reward: str) -> None:
+    for name, value, known in (("observation", observation, _VIEWS), ("reward", reward, _REWARDS)):
+        if value not in known:
+            raise ConfigError(f"{task_id}: {name} is '{value}'{did_you_mean(value, known)}")
 
 
 def _part(space: Box, entries: np.ndarray) -> Box:

@@ -7,7 +7,7 @@ from gymnasium.envs.registration import register, registry
 from gridenv.tasks import registry as tasks
 from gridenv.tasks.registry import NAMESPACE, TASKS, Settings
 
-ENTRY_POINT = "gridenv.adapters.gym_env:GymEnv"
+ENTRY_POINT = "gridenv.adapters.backends:make_env"
 VECTOR_ENTRY_POINT = "gridenv.adapters.vector_env:GridVectorEnv"
 
 

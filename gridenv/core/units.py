@@ -4,6 +4,7 @@ import math
 
 SQRT3 = math.sqrt(3.0)
 KW_PER_MW = 1000.0
+W_PER_KW = 1000.0
 VOLTS_PER_KV = 1000.0
 KWH_PER_MWH = 1000.0
 A_PER_KA = 1000.0

@@ -35,6 +35,11 @@ class Scenario:
     """Length of a row in hours."""
     start_weekday: int = static()
     """Weekday of the first row; 0 = Monday."""
+    forecasts: Array | None = None
+    """float32 [time, horizon, series] what a forecaster says at each row of the rows after it, units as `values`; None
+    where forecasts are made of what will be."""
+    forecast_names: tuple[str, ...] = static(default=())
+    """Series of `forecasts`, in order."""
 
     @property
     def n_steps(self) -> int:

@@ -16,6 +16,7 @@ from pydantic import (
     field_validator,
 )
 
+from gridenv.exogenous.forecasts import ForecastKind, LearnedModel
 from gridenv.network.own import name_of
 from gridenv.sim.model import GridModel
 from gridenv.sim.state import GridOutput, GridState
@@ -119,12 +120,19 @@ class GridTaskConfig(BaseModel):
     forecast_steps: int = Field(default=0, ge=0, le=95)
     """Steps of forecast of profiles and price in the observation; the last observation of an episode then reads no
     further than the gap day after it."""
+    forecast: ForecastKind | None = None
+    """What these steps are: `oracle` (as they will be), `noisy` (with `forecast_error`), or said by a forecaster that
+    knows the past and published prices alone: `persistence`, `seasonal_naive`, `slot_mean`, `learned`. Left out:
+    `noisy` where there is a `forecast_error`, else `oracle`."""
+    forecast_model: LearnedModel = "linear"
+    """Which model `learned` is; fitted to the training days when the task is first made, and kept. `boosting` needs the
+    extra `forecast`."""
     forecast_error: float = Field(default=0.0, ge=0.0, le=1.0)
     """Standard deviation of a forecast's error a day ahead, as a share of the value, of temperatures as a share of
     10 K; nearer steps have less of it, as the square root of the time ahead. 0 = perfect; needs `forecast_steps`.
     Assumed: independent from step to step and series to series."""
     forecast_seed: NonNegativeInt = 0
-    """Of the errors; the same step sees the same forecast whenever it is asked for."""
+    """Of the errors, and of a learned model; the same step sees the same forecast whenever it is asked for."""
     split: Literal["train", "validation", "test"] = "train"
     """Days that `reset` draws from."""
     steps_per_episode: PositiveInt = 96

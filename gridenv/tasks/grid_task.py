@@ -1,6 +1,7 @@
 """A control task from its settings: the assembled grid with its channels, rewards and costs."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from jax import Array
@@ -16,6 +17,7 @@ from gridenv.tasks.agents import agents_of
 from gridenv.tasks.assembly import Assembly, assemble
 from gridenv.tasks.demand_response import EUR_LINE
 from gridenv.tasks.env import EnvParams, GridEnv, Task
+from gridenv.tasks.forecasting import with_forecasts
 from gridenv.tasks.grid_config import GridTaskConfig
 from gridenv.tasks.observation import observer
 from gridenv.tasks.own_terms import own_terms
@@ -28,6 +30,7 @@ def make(config: GridTaskConfig, task_id: str) -> tuple[GridEnv, EnvParams]:
     Raises:
         ConfigError: for units and settings that do not fit the network; all problems at once.
         DataError: for profiles and price zones that do not exist.
+        MissingExtraError: if a package that the forecaster needs is not installed.
         NetworkError: for a network that does not exist, and for units without a path to a source.
     """
     assembly = assemble(config)
@@ -35,7 +38,7 @@ def make(config: GridTaskConfig, task_id: str) -> tuple[GridEnv, EnvParams]:
         task = _task(config, task_id, assembly)
         weights = config.cost_weights.model_dump()
         return GridEnv(task), EnvParams(
-            model=assembly.model,
+            model=with_forecasts(config, assembly),
             starts=jnp.asarray(episode_starts(config.split, config.steps_per_episode)),
             cost_weight_eur=jnp.array([weights.get(name, 0.0) for name in task.cost_names], config.dtype),
             steps_per_episode=config.steps_per_episode,
@@ -43,24 +46,31 @@ def make(config: GridTaskConfig, task_id: str) -> tuple[GridEnv, EnvParams]:
         )
 
 
-def _task(config: GridTaskConfig, task_id: str, assembly: Assembly) -> Task:
-    observation, observe = observer(config, assembly)
-    actuator = Actuator(groups=assembly.groups)
+@dataclass(frozen=True)
+class Beginning:
+    """The grid in the first step as it stands before anything is commanded."""
 
-    def begin(model: GridModel, start: Array) -> tuple[GridState, GridOutput]:
-        """The grid in the first step as it stands before anything is commanded."""
+    actuator: Actuator
+    n_node: int
+
+    def __call__(self, model: GridModel, start: Array) -> tuple[GridState, GridOutput]:
+        """State and measurements at first scenario steps [*batch]."""
         t = jnp.asarray(start)
-        dtype = model.flow.dtype
         state = GridState(
             t=t,
             slot_voltage=jnp.broadcast_to(model.flow.slot_no_load, (*t.shape, *model.flow.slot_no_load.shape)),
-            v_pu=jnp.ones((*t.shape, len(assembly.power_flow.node_names)), dtype),
+            v_pu=jnp.ones((*t.shape, self.n_node), model.flow.dtype),
             devices=tuple(group.family.init(group.params, t) for group in model.groups),
         )
-        idle = actuator.idle(model, state)
-        after, output = grid_step(model, state, actuator.command(model, state, idle))
+        idle = self.actuator.idle(model, state)
+        after, output = grid_step(model, state, self.actuator.command(model, state, idle))
         return GridState(t=t, slot_voltage=after.slot_voltage, v_pu=after.v_pu, devices=state.devices), output
 
+
+def _task(config: GridTaskConfig, task_id: str, assembly: Assembly) -> Task:
+    observation, observe = observer(config, assembly)
+    actuator = Actuator(groups=assembly.groups)
+    begin = Beginning(actuator, len(assembly.power_flow.node_names))
     settler = _settler(config, assembly, begin)
     return Task(
         id=task_id,

@@ -17,6 +17,7 @@ from gridenv.exogenous.scenario import PRICE_NAME, sample, sample_window
 from gridenv.sim.model import GridModel
 from gridenv.sim.state import GridOutput, GridState
 from gridenv.tasks.assembly import Assembly
+from gridenv.tasks.forecasting import check_forecast, forecast_names
 from gridenv.tasks.grid_config import GridTaskConfig
 from gridenv.tasks.units.kind import UnitKind
 
@@ -57,7 +58,11 @@ class Observer:
         for kind, group, device, done, seen in groups:
             values = kind.observe(group.params, device, done, seen)
             parts.append(values.reshape(*values.shape[:-2], -1))
-        window = sample_window(scenario, state.t, self.forecast_steps + 1)[..., np.array(self.outside)]
+        if scenario.forecasts is None:
+            window = sample_window(scenario, state.t, self.forecast_steps + 1)[..., np.array(self.outside)]
+        else:
+            ahead = jnp.take(scenario.forecasts, state.t, axis=0, mode="clip")
+            window = jnp.concatenate([series[..., None, np.array(self.outside)], ahead], axis=-2)
         if self.forecast_error:
             base = np.array(self.error_base, window.dtype)
             errors = self._errors(state.t, scenario.steps_per_day, window.dtype)
@@ -83,11 +88,7 @@ def observer(config: GridTaskConfig, assembly: Assembly) -> tuple[ChannelSet, Ob
     Raises:
         ConfigError: for buses that the network has not, and for an error of forecasts that there are none of.
     """
-    if config.forecast_error and not config.forecast_steps:
-        raise ConfigError(
-            f"task: forecast_error is {config.forecast_error:g} with forecast_steps 0; allowed: 0 without a forecast, "
-            "as the present step is known exactly; set forecast_steps to 1 or more, or leave forecast_error out"
-        )
+    check_forecast(config)
     scenario = assembly.model.scenario
     nodes = _observed_nodes(config, assembly)
     names = assembly.power_flow.node_names
@@ -97,7 +98,7 @@ def observer(config: GridTaskConfig, assembly: Assembly) -> tuple[ChannelSet, Ob
         for name, unit in zip(group.names, group.configs, strict=True):
             channels += group.kind.channels(unit, name)
     own = {c.channel.name: c.channel for c in assembly.columns}
-    outside = (*assembly.observed, PRICE_NAME)
+    outside = forecast_names(assembly)
     for ahead in range(config.forecast_steps + 1):
         suffix = f".ahead_{ahead}" if ahead else ""
         channels += [_outside_channel(name, own, suffix) for name in outside]

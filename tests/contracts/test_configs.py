@@ -11,6 +11,8 @@ from agents.registry import AGENTS, LEARNERS, REFERENCES, make_reference
 from agents.registry import config_class as agent_config_class
 from experiments.comparison_config import COMPARISONS, read_comparison
 from experiments.config import CONFIG_FOLDER, EXPERIMENTS, compose
+from experiments.forecast_config import FORECASTS, read_forecast
+from experiments.forecasts import chosen_series
 from experiments.sweep.config import SWEEPS, compose_sweep
 from experiments.sweep.plan import make_trials
 from gridenv.core.config import names_in, read_config
@@ -42,6 +44,14 @@ def test_every_sweep_is_valid_and_starts_with_a_line_of_explanation(name: str) -
 def test_every_comparison_is_valid_and_starts_with_a_line_of_explanation(name: str) -> None:
     assert read_comparison([f"comparison={name}"])[0] == name
     assert (COMPARISONS / f"{name}.yaml").read_text(encoding="utf-8").startswith("# ")
+
+
+@pytest.mark.parametrize("name", names_in(FORECASTS))
+def test_every_comparison_of_forecasters_is_valid_and_starts_with_a_line_of_explanation(name: str) -> None:
+    found, config = read_forecast([f"forecast={name}"])
+    assert found == name
+    assert chosen_series(config).names
+    assert (FORECASTS / f"{name}.yaml").read_text(encoding="utf-8").startswith("# ")
 
 
 @pytest.mark.parametrize("group", ["task", "agent"])

@@ -11,6 +11,8 @@ from gymnasium.utils.env_checker import check_env
 from jax import numpy as jnp
 
 from gridenv.core.errors import MissingExtraError
+from gridenv.devices.battery import BATTERY
+from gridenv.policy.codec import Codec
 from gridenv.sim.state import Status
 from gridenv.sim.step import inject, moved
 from tests.environments import EVERY_TASK, action_stream, assert_all_finite, functional, single, vector
@@ -78,6 +80,28 @@ def test_energy_closes_line_by_line(task):
     lines = np.stack([v.astype(float) for name, v in info["kpi"].items() if name.startswith("kwh.")])
     flow = np.abs(lines).sum(axis=0)
     assert np.all(np.abs(lines.sum(axis=0)) <= 1e-4 * np.maximum(flow, 1e-3))
+
+
+@every_task
+def test_energy_closes_over_an_episode_with_what_the_batteries_hold_at_its_ends(task):
+    env, params = functional(task)
+    _, (_, _, terminated, _, info) = walk(task)
+    n_step = params.steps_per_episode
+    is_whole = ~terminated[: n_step - 1].any(axis=0)
+    assert is_whole.any()
+    lines = {n: v[:n_step, is_whole].astype(float).sum(axis=0) for n, v in info["kpi"].items() if n.startswith("kwh.")}
+    through_kwh = np.abs(list(lines.values())).sum(axis=0)
+    assert np.all(np.abs(sum(lines.values())) <= 1e-4 * through_kwh)
+    socs = {c["name"]: i for i, c in enumerate(env.manifest["observation"]) if c["name"].startswith("battery.")}
+    batteries = [g for g in params.model.groups if g.family is BATTERY]
+    assert bool(batteries) == ("kwh.battery_stored" in lines)
+    if batteries:
+        last = Codec.of(env.task.observation).decode(info["final_observation"][n_step - 1, is_whole])
+        held_kwh = 0.0
+        for group in batteries:
+            soc = np.stack([last[:, socs[f"{name}.soc"]] for name in group.names], axis=-1)
+            held_kwh += ((soc - np.asarray(group.params.soc_start)) * np.asarray(group.params.e_max_kwh)).sum(axis=-1)
+        np.testing.assert_allclose(-lines["kwh.battery_stored"], held_kwh, atol=1e-4 * through_kwh.max())
 
 
 @every_task

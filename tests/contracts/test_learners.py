@@ -1,6 +1,8 @@
 """Every learner on every task it is meant for: a tiny training whose policy acts, and can be exported."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 
 from agents.graph import ExportablePolicy
+from agents.learner import HasProcesses
 from agents.registry import LEARNERS, config_class, make_learner
 from tests.environments import TASK_IDS, functional
 
@@ -15,6 +18,8 @@ CHECKED = {"ppo": "VoltVar-IEEE13-v0", "ippo": "VoltVar-IEEE13-v0"}
 """Learner -> the task that `make test` trains it on, where it is not the default; `make test-all` takes all tasks."""
 DEFAULT = "VoltVar-IEEE33-v0"
 N_ENV, N_STEP = 4, 8
+OF_RAY = "rllib"
+"""Beginning of the names of learners whose processes take long to start; their updates consist of whole episodes."""
 NEEDED = {"ppo_lagrangian": lambda cost: {"cost_limits": {cost: 0.1}}}
 """Settings without which a learner refuses, from the name of a cost."""
 
@@ -41,20 +46,50 @@ def tiny(name: str, cost: str) -> Any:
 def pairs() -> list[Any]:
     """All learners on all tasks; only those of `make test` without the mark `slow`."""
     return [
-        (name, task) if CHECKED.get(name, DEFAULT) == task else pytest.param(name, task, marks=pytest.mark.slow)
+        (name, task)
+        if CHECKED.get(name, DEFAULT) == task and not name.startswith(OF_RAY)
+        else pytest.param(name, task, marks=pytest.mark.slow)
         for name in LEARNERS
         for task in TASK_IDS
     ]
 
 
+@pytest.fixture(scope="module")
+def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A Ray that all learners use which need one."""
+    pytest.importorskip("ray.rllib", reason="extra ray")
+    pytest.importorskip("pettingzoo", reason="extra marl")
+    from gridenv.adapters.ray_local import quiet_ray
+
+    with quiet_ray(tmp_path_factory.mktemp("home"), num_cpus=1, log_to_driver=False):
+        yield
+
+
+@contextmanager
+def closed(learner: Any) -> Iterator[None]:
+    """At the end no process of the learner is left."""
+    try:
+        yield
+    finally:
+        if isinstance(learner, HasProcesses):
+            learner.close()
+
+
 @pytest.mark.parametrize(("name", "task"), pairs())
-def test_every_learner_trains_and_its_policy_acts_and_can_be_exported(name: str, task: str) -> None:
+def test_every_learner_trains_and_its_policy_acts_and_can_be_exported(
+    name: str, task: str, request: pytest.FixtureRequest
+) -> None:
+    settings = {}
     if name.startswith("sb3"):
         pytest.importorskip("stable_baselines3", reason="extra sb3")
-    env, params = functional(task)
+    if name.startswith(OF_RAY):
+        request.getfixturevalue("local_ray")
+        settings = {"steps_per_episode": N_STEP}
+    env, params = functional(task, **settings)
     config = tiny(name, env.cost_names[0])
     learner = make_learner(name, env, config)
-    state, metrics = learner.update(learner.begin(0, params), params)
+    with closed(learner):
+        state, metrics = learner.update(learner.begin(0, params), params)
     assert {"train/reward_eur", "train/economic_eur", *(f"train/cost_{c}" for c in env.cost_names)} <= metrics.keys()
     assert all(math.isfinite(value) for value in metrics.values())
     policy = learner.policy(state)

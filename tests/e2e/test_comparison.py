@@ -4,14 +4,16 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from experiments.comparison import COLUMNS, fitting_references, markdown
+from experiments.comparison import fitting_references
 from experiments.comparison_config import ComparisonConfig, read_comparison
 from experiments.config import compose
 from experiments.run import open_run
 from gridenv.core.errors import ConfigError
 from tests.e2e.test_cli import gridenv
+from tests.unit.experiments.comparisons import check_page
 
 EXPERIMENT = "voltvar_ieee33_smoke"
 
@@ -32,6 +34,12 @@ def test_a_comparison_trains_what_is_missing_and_nothing_twice(tmp_path: Path) -
     assert entry["steps"] == 9600
     table = (folder / "comparison.md").read_text()
     assert [line.split(" | ")[1] for line in table.splitlines()[2:]] == ["none", "rule", "ppo"]
+    page = check_page((folder / "report.html").read_text(encoding="utf-8"))
+    (days,) = page.days()
+    measured = entry["evaluation"]["controllers"]["rule"]
+    shown = next(c for c in days["controllers"] if c["label"] == "rule")
+    assert np.mean(shown["return_eur"]) == pytest.approx(measured["return_eur"]["mean"], rel=1e-4)
+    assert entry["made_with"]["packages"]["numpy"] == [np.__version__]
     first, second = sorted((folder / EXPERIMENT).glob("*-seed*"))
     kept, written = open_run(first), open_run(first).metrics_path.stat().st_mtime_ns
     shutil.rmtree(second)
@@ -47,10 +55,6 @@ def test_a_reference_that_does_not_fit_a_task_is_left_out_there(capsys: pytest.C
     config = ComparisonConfig(experiments=("demandresponse_simbenchlv",), references=("mpc",))
     assert fitting_references(compose(["experiment=demandresponse_simbenchlv"]), config) == []
     assert "left out: optimal power: DemandResponse-SimBenchLV-v0 has no units that fit" in capsys.readouterr().err
-
-
-def test_a_table_without_entries_is_its_head() -> None:
-    assert markdown([]).splitlines()[0] == f"| {' | '.join(COLUMNS)} |"
 
 
 @pytest.mark.parametrize(

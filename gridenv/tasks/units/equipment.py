@@ -1,6 +1,7 @@
 """Tap changers, capacitor banks and switches as units of a task: positions are the actions."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -79,21 +80,18 @@ class SwitchConfig(_OnOffConfig):
         return "switch"
 
 
-def _controls(quantity: str) -> Any:
-    def controls(config: Any, name: str) -> tuple[Control, ...]:
-        half = (config.high - config.low) / 2
-        channel = Channel(
-            name=f"{name}.{quantity}",
-            unit="",
-            low=float(config.low),
-            high=float(config.high),
-            offset=config.low + half,
-            scale=half,
-            source=name,
-        )
-        return (Control(channel=channel, levels=config.high - config.low + 1),)
-
-    return controls
+def _controls(quantity: str, config: Any, name: str) -> tuple[Control, ...]:
+    half = (config.high - config.low) / 2
+    channel = Channel(
+        name=f"{name}.{quantity}",
+        unit="",
+        low=float(config.low),
+        high=float(config.high),
+        offset=config.low + half,
+        scale=half,
+        source=name,
+    )
+    return (Control(channel=channel, levels=config.high - config.low + 1),)
 
 
 def _parameters(configs: Sequence[Any], around: Surroundings) -> EquipmentParams:
@@ -128,11 +126,8 @@ def _idle(params: EquipmentParams, state: EquipmentState, inputs: Inputs) -> Arr
     return state.position[..., None]
 
 
-def _channels(quantity: str) -> Any:
-    def channels(config: Any, name: str) -> tuple[Channel, ...]:
-        return (_controls(quantity)(config, name)[0].channel,)
-
-    return channels
+def _channels(quantity: str, config: Any, name: str) -> tuple[Channel, ...]:
+    return (_controls(quantity, config, name)[0].channel,)
 
 
 def _observe(params: EquipmentParams, state: EquipmentState, feasible: EquipmentFeasible, inputs: Inputs) -> Array:
@@ -143,12 +138,12 @@ def _observe(params: EquipmentParams, state: EquipmentState, feasible: Equipment
 def _kind(quantity: str, family: Family) -> UnitKind:
     return UnitKind(
         family=family,
-        controls=_controls(quantity),
+        controls=partial(_controls, quantity),
         parameters=_parameters,
         request=_request,
         applied=_applied,
         idle=_idle,
-        channels=_channels(quantity),
+        channels=partial(_channels, quantity),
         observe=_observe,
     )
 

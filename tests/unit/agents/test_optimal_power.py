@@ -11,10 +11,11 @@ pytest.importorskip("clarabel", reason="the solver of the programs is in the ext
 from jax import numpy as jnp
 
 from agents import schedule
+from agents.optimal_dispatch import OptimalDispatch
 from agents.optimal_power import track
 from agents.optimal_power.charger_rows import visits_of
 from agents.optimal_power.day_program import solve_day
-from agents.optimal_power.forecast import believed, check_starts
+from agents.optimal_power.forecast import Foresight, believer, check_starts
 from agents.optimal_power.mpc import Mpc, MpcConfig
 from agents.optimal_power.planner import OptimalPower, Planner
 from agents.optimal_power.program import Program
@@ -22,6 +23,7 @@ from agents.optimal_power.quantities import actions_of, quantities_of
 from agents.oracle import Oracle
 from agents.rules import DoNothing, UnitRules
 from gridenv.core.errors import ConfigError, MissingExtraError
+from gridenv.exogenous.forecasts import forecast_table, series_of
 from gridenv.tasks.units.batteries import BatteryConfig
 from gridenv.tasks.units.ev_chargers import EvChargerConfig
 from gridenv.tasks.units.inverters import InverterConfig
@@ -113,7 +115,7 @@ def test_tasks_without_units_that_fit_are_refused():
 def test_episodes_that_share_steps_are_refused_with_a_forecast_of_their_own(storage):
     _, params = storage
     doubled = replace(params, starts=jnp.asarray([96, 144], jnp.int32))
-    check_starts(doubled, "perfect")
+    check_starts(doubled, "oracle")
     with pytest.raises(ConfigError, match=r"begin at steps 96 and 144 overlap with forecast 'noisy'; allowed: 96"):
         check_starts(doubled, "noisy")
 
@@ -122,8 +124,9 @@ def test_a_forecast_changes_the_profiles_ahead_and_nothing_else(storage):
     _, params = storage
     scenario = params.model.scenario
     true, now = np.asarray(scenario.values), np.asarray(params.starts)
-    for kind in ("noisy", "persistence"):
-        seen = np.asarray(believed(params, now, 96, kind, 0.1, 2, 0).model.scenario.values)
+    for kind in ("noisy", "persistence", "slot_mean"):
+        believe = believer(params, Foresight(kind=kind, history_days=2), every=4)
+        seen = np.asarray(believe(params, now, 96).model.scenario.values)
         changed_rows = np.flatnonzero((seen != true).any(axis=1))
         assert set(changed_rows) <= {int(t) + h for t in now for h in range(1, 96)}
         assert len(changed_rows) > 150
@@ -132,6 +135,23 @@ def test_a_forecast_changes_the_profiles_ahead_and_nothing_else(storage):
     column = scenario.column("H0-A_pload")
     expected = true[[now[0] + 10 - 96, now[0] + 10 - 192], column].mean()
     assert seen[now[0] + 10, column] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_learned_forecast_is_that_of_the_forecaster_and_repeats_itself_beyond_its_horizon(
+    storage, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("GRIDENV_CACHE_DIR", str(tmp_path))
+    _, params = storage
+    params = replace(params, starts=params.starts[:1], steps_per_episode=3)
+    scenario, t = params.model.scenario, int(params.starts[0])
+    believe = believer(params, Foresight(kind="learned", model="linear"), every=1)
+    seen = np.asarray(believe(params, np.array([t]), 5).model.scenario.values)
+    names = [scenario.names[c] for c in believe.columns]
+    assert {"H0-A_pload", "H0-A_qload", "PV1"} <= set(names)
+    series = series_of(scenario, names)
+    said = forecast_table("linear", series, t + np.arange(3), 2)[0]
+    np.testing.assert_array_equal(seen[t + 1 : t + 5, believe.columns], said[[0, 1, 0, 1]])
+    assert np.abs(said - series.values[t + 1 : t + 3]).max() > 1e-3
 
 
 def test_the_plan_converges_to_dynamic_programming_over_the_state_of_charge():
@@ -184,11 +204,22 @@ def test_the_oracle_is_never_below_predictive_control_rule_or_nothing(storage, a
     assert np.mean(rule) >= np.mean(none) - np.mean(slack)
 
 
+@pytest.mark.slow
+def test_the_oracle_of_steps_without_memory_takes_the_program_where_it_is_better():
+    env, params = functional("ActiveDER-CigreMV-v0")
+    # A day on which gradients of single steps stop EUR 4.79 short of the program.
+    params = replace(params, starts=jnp.array([16320]))
+    oracle = returns(env, params, Oracle(env).plan(params).actions)
+    dispatch = returns(env, params, schedule.recorded(env, OptimalDispatch(env), params))
+    assert oracle >= returns(env, params, OptimalPower(env).plan(params).actions) - 1e-6 * np.abs(oracle)
+    assert oracle > dispatch + 4.0
+
+
 def test_predictive_control_that_knows_the_future_repeats_the_plan(storage, anchors):
     env, params = storage
     none, _, plan = anchors
     best = returns(env, params, plan)
-    known = MpcConfig(replan_every=16, forecast="perfect", first_rounds=12)
+    known = MpcConfig(replan_every=16, forecast="oracle", first_rounds=12)
     found = returns(env, params, Mpc(env, known).plan(params).actions)
     np.testing.assert_allclose(found, best, rtol=5e-3)
     # Also of what there is to gain, which is far less than the whole bill.

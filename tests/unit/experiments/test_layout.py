@@ -18,7 +18,7 @@ def test_the_main_feeder_is_straight_and_laterals_lie_beside_it() -> None:
     assert diagram.loops == ()
 
 
-@pytest.mark.parametrize("name", ["ieee33", "cigre_mv", "kerber_dorfnetz"])
+@pytest.mark.parametrize("name", ["ieee33", "cigre_mv", "kerber_dorfnetz", "ieee13"])
 def test_every_connected_bus_has_a_place_of_its_own(name: str) -> None:
     network = load_network(name)
     diagram = arrange(network)

@@ -82,3 +82,8 @@ def test_a_run_without_metrics_and_one_of_another_version_are_refused_in_one_lin
     with pytest.raises(RunError, match=r"not one of this version: .*'agent.clip_range'.*made with gridenv 0") as error:
         reproduce.reproduce(run.folder, tmp_path)
     assert "\n" not in str(error.value)
+
+
+def test_what_a_later_version_adds_to_an_evaluation_is_no_difference() -> None:
+    found = differences({"mean": 1.0, "gone": 2.0}, {"mean": 1.5, "added": 3.0})
+    assert [each.name for each in reproduce._of_recorded(found)] == ["mean", "gone"]

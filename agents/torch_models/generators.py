@@ -1,4 +1,4 @@
-"""The process's own random generators, which Stable-Baselines3 draws from, kept apart for each training."""
+"""The process's own random generators, which libraries on torch draw from, kept apart for each training."""
 
 import random
 from collections.abc import Iterator

@@ -1,0 +1,1 @@
+"""Learners of RLlib, for one agent and for several."""

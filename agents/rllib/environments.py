@@ -1,0 +1,118 @@
+"""Environments that measure what a learner earns, in EUR, and scale what it learns from."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Box
+from gymnasium.vector import VectorWrapper
+from jaxtyping import Float
+
+from agents.multi_agent.groups import AgentGroup
+from gridenv.adapters.parallel_env import GridParallelEnv
+from gridenv.adapters.rllib_multi_agent import ParallelMultiAgentEnv
+from gridenv.adapters.vector_env import GridVectorEnv
+
+
+class Sums:
+    """Sums over environment steps; those of several environments and processes can be added."""
+
+    def __init__(self, n_cost: int) -> None:
+        self._n_cost = n_cost
+        self.take()
+
+    def add(self, reward_eur: float, economic_eur: float, cost: Float[np.ndarray, " cost"], steps: int) -> None:
+        """Add what some steps brought."""
+        self._values += np.concatenate([[reward_eur, economic_eur, steps], cost])
+
+    def take(self) -> Float[np.ndarray, " sum"]:
+        """Rewards and economic results in EUR, steps and costs since the last call."""
+        values = getattr(self, "_values", None)
+        self._values = np.zeros(3 + self._n_cost)
+        return self._values.copy() if values is None else values
+
+
+def means(sums: Sequence[Float[np.ndarray, " sum"]], cost_names: Sequence[str]) -> dict[str, float]:
+    """Metrics from the sums of several environments: reward and economic result in EUR a step, and each cost."""
+    reward_eur, economic_eur, steps, *costs = np.sum(sums, axis=0)
+    named = {f"train/cost_{name}": float(cost / steps) for name, cost in zip(cost_names, costs, strict=True)}
+    return {"train/reward_eur": float(reward_eur / steps), "train/economic_eur": float(economic_eur / steps), **named}
+
+
+class MeteredVectorEnv(VectorWrapper):
+    """Scales rewards by a constant and keeps sums; infos are left out, as they would travel between processes."""
+
+    def __init__(self, envs: GridVectorEnv, reward_scale: float) -> None:
+        super().__init__(envs)
+        self.sums = Sums(len(envs.cost_names))
+        self._scale = reward_scale
+        self._begun = np.ones(envs.num_envs, np.bool_)
+
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """First observations of new episodes."""
+        observation, _ = self.env.reset(seed=seed, options=options)
+        self._begun = np.ones(self.num_envs, np.bool_)
+        return observation, {}
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """The step of the environments, with scaled rewards."""
+        observation, reward, terminated, truncated, info = self.env.step(actions)
+        # Where an episode had ended the next one began, and nothing was earned.
+        self.sums.add(
+            reward_eur=float(reward.sum()),
+            economic_eur=float(info["economic_eur"].sum(dtype=np.float64)),
+            cost=info["cost"].sum(axis=0, dtype=np.float64),
+            steps=int(self._begun.sum()),
+        )
+        self._begun = ~(terminated | truncated)
+        return observation, reward * self._scale, terminated, truncated, {}
+
+
+class MeteredAgents(ParallelMultiAgentEnv):
+    """Agents that see also which of their kind they are; scales rewards by a constant and keeps sums."""
+
+    def __init__(
+        self, agents: GridParallelEnv, groups: Sequence[AgentGroup], reward_scale: float, *, is_own: bool
+    ) -> None:
+        """Wrap the agents of a task.
+
+        Args:
+            agents: all of them.
+            groups: which of them are of a kind.
+            reward_scale: rewards are multiplied by it.
+            is_own: whether the rewards of all agents sum to that of the task; else each has it.
+        """
+        super().__init__(agents)
+        self.sums = Sums(len(agents.functional.cost_names))
+        self._scale, self._is_own = reward_scale, is_own
+        self._number = {
+            name: np.eye(group.n_agent, dtype=np.float32)[i] if group.n_agent > 1 else np.zeros(0, np.float32)
+            for group in groups
+            for i, name in enumerate(group.names)
+        }
+        self.observation_spaces: dict[Any, Any] = {
+            name: with_number(agents.observation_space(name), number) for name, number in self._number.items()
+        }
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, Any]:
+        """First observations of a new episode."""
+        observations, _ = super().reset(seed=seed, options=options)
+        return self._numbered(observations), {}
+
+    def step(self, action_dict: dict[Any, Any]) -> Any:
+        """The step of all agents, with scaled rewards."""
+        observations, rewards, terminated, truncated, infos = super().step(action_dict)
+        first = next(iter(infos.values()))
+        total = sum(rewards.values()) if self._is_own else next(iter(rewards.values()))
+        self.sums.add(float(total), float(first["economic_eur"]), first["cost"], 1)
+        scaled = {name: reward * self._scale for name, reward in rewards.items()}
+        return self._numbered(observations), scaled, terminated, truncated, {}
+
+    def _numbered(self, observations: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {name: np.concatenate([seen, self._number[name]]) for name, seen in observations.items()}
+
+
+def with_number(seen: Box, number: np.ndarray) -> Box:
+    """The space of what an agent sees followed by which of its kind it is."""
+    low, high = np.concatenate([seen.low, 0.0 * number]), np.concatenate([seen.high, 0.0 * number + 1.0])
+    return Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32)

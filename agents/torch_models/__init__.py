@@ -1,0 +1,1 @@
+"""What learners on torch share: random generators of a training, and policies as our own networks."""

@@ -1,0 +1,1 @@
+"""Modbus: a strict server, a client that trusts no reply, and the link of a rig; see docs/hil/register_maps.md."""

@@ -1,0 +1,276 @@
+"""Points: named numbers at addresses of a device, and maps of them."""
+
+import math
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from gridenv.core.errors import did_you_mean, raise_collected
+from hardware_in_loop.errors import EncodingError, RegisterMapError
+from hardware_in_loop.registers.codec import REGISTER_MAX, ByteOrder, DataType, decode, encode
+from hardware_in_loop.registers.units import DIRECTED, quantity
+
+MAX_READ_REGISTERS = 125
+"""Source: MODBUS Application Protocol Specification V1.1b3, clause 6.3."""
+MAX_READ_BITS = 2000
+"""Source: as above, clause 6.1."""
+_ROUNDING = 1e-9
+"""Share of a limit that counts as rounding of the number, not as beyond it."""
+Address = Annotated[int, Field(ge=0, le=REGISTER_MAX)]
+Sign = Literal["grid", "load"]
+"""`grid`: positive goes into the grid. `load`: positive is drawn from it."""
+
+
+class Table(StrEnum):
+    """The four address spaces of a Modbus device."""
+
+    HOLDING = "holding"
+    """Read by function 3, written by 6 and 16."""
+    INPUT = "input"
+    """Read by function 4."""
+    COIL = "coil"
+    """Single bits read by function 1, written by 5 and 15."""
+    DISCRETE = "discrete"
+    """Single bits read by function 2."""
+
+    @property
+    def is_bits(self) -> bool:
+        """Each address is one bit."""
+        return self in (Table.COIL, Table.DISCRETE)
+
+    @property
+    def is_writable(self) -> bool:
+        """The specification has a function that writes it."""
+        return self in (Table.HOLDING, Table.COIL)
+
+    @property
+    def max_read(self) -> int:
+        """Addresses that one request may read."""
+        return MAX_READ_BITS if self.is_bits else MAX_READ_REGISTERS
+
+
+class Point(BaseModel):
+    """A number that a device holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: str = Field(min_length=1)
+    address: Address
+    """Of the first register, counted from 0 as on the wire (register 40001 of old manuals is holding address 0)."""
+    table: Table = Table.HOLDING
+    type: DataType = DataType.UINT16
+    """Of points in registers; in the tables of single bits it has no meaning."""
+    byte_order: ByteOrder | None = None
+    """None = that of the map."""
+    scale: float | None = None
+    """Engineering value of one count. Required for integer types, 1 for floats."""
+    offset: float = 0.0
+    """Engineering value at a count of 0."""
+    unit: str = ""
+    sign: Sign | None = None
+    """Direction in which a power is counted; required for active and reactive power."""
+    access: Literal["r", "rw", "w"] = "r"
+    min: float | None = None
+    """Smallest engineering value that may be written; required with `max` for points that can be written."""
+    max: float | None = None
+    bit: int | None = Field(default=None, ge=0, le=31)
+    """The point is this bit of a bitfield, 0 the least significant."""
+    not_available: tuple[int, ...] = ()
+    """Counts with which the device says that it has no value."""
+    description: str = ""
+
+    @property
+    def registers(self) -> int:
+        """Number of addresses that the point takes."""
+        return 1 if self.table.is_bits else self.type.registers
+
+    @property
+    def end(self) -> int:
+        """First address behind the point."""
+        return self.address + self.registers
+
+    @property
+    def count_scale(self) -> float:
+        """Engineering value of one count."""
+        return 1.0 if self.scale is None else self.scale
+
+    @property
+    def quantum(self) -> float:
+        """Distance of neighbouring values; 0 for floats."""
+        return 0.0 if self.type.is_float and not self.table.is_bits else abs(self.count_scale)
+
+    @property
+    def order(self) -> ByteOrder:
+        """Byte order."""
+        return ByteOrder.ABCD if self.byte_order is None else self.byte_order
+
+    def decode(self, registers: Sequence[int]) -> float:
+        """Engineering value of registers; NaN where the device says that it has none, or sends a NaN or an infinity.
+
+        Raises:
+            EncodingError: if there are not as many registers as the point has.
+        """
+        if self.table.is_bits:
+            if len(registers) != 1 or registers[0] not in (0, 1):
+                raise EncodingError(f"point '{self.name}': {list(registers)} is not one bit")
+            return float(registers[0])
+        count = decode(registers, self.type, self.order)
+        if not math.isfinite(count) or count in self.not_available:
+            return math.nan
+        if self.bit is not None:
+            return float(int(count) >> self.bit & 1)
+        return count * self.count_scale + self.offset
+
+    def encode(self, value: float) -> tuple[int, ...]:
+        """Registers that carry an engineering value, rounded to the nearest count within the limits.
+
+        Raises:
+            EncodingError: for a point that cannot be written, NaN, infinity, a value beyond `min`..`max` or beyond what
+                the type can carry, and one whose count means `not available`.
+        """
+        if self.access == "r":
+            raise EncodingError(f"point '{self.name}': is read only; set its access to rw if the device takes it")
+        return self.encode_unchecked(value, is_limited=True)
+
+    def encode_unchecked(self, value: float, is_limited: bool = False) -> tuple[int, ...]:
+        """As `encode`, for the device itself: regardless of access and limits, but never what cannot be carried."""
+        try:
+            count = self._count(value, is_limited)
+            if count in self.not_available:
+                raise EncodingError(f"its count {count:g} means that there is no value")
+            return (int(count),) if self.table.is_bits else encode(count, self.type, self.order)
+        except EncodingError as error:
+            raise EncodingError(f"point '{self.name}': {value:g} {self.unit}: {error}") from error
+
+    def _count(self, value: float, is_limited: bool) -> float:
+        if not math.isfinite(value):
+            raise EncodingError("is not finite; allowed: finite numbers")
+        low = -math.inf if self.min is None or not is_limited else self.min
+        high = math.inf if self.max is None or not is_limited else self.max
+        room = _ROUNDING * max(1.0, *(abs(x) for x in (low, high) if math.isfinite(x)), 0.0)
+        if not low - room <= value <= high + room:
+            raise EncodingError(f"is out of range; allowed: {low:g}..{high:g}")
+        if self.table.is_bits or self.bit is not None:
+            if value not in (0.0, 1.0):
+                raise EncodingError("is not a bit; allowed: 0 and 1")
+            return value
+        count = (value - self.offset) / self.count_scale
+        if self.type.is_float:
+            return count
+        return self._inside(round(count), low - room, high + room)
+
+    def _inside(self, count: int, low: float, high: float) -> int:
+        """The count, one nearer to the middle where rounding has carried it beyond a limit."""
+        step = 1 if self.count_scale > 0.0 else -1
+        value = count * self.count_scale + self.offset
+        return count - step if value > high else count + step if value < low else count
+
+
+class RegisterMap(BaseModel):
+    """The points of one kind of device."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: str = Field(min_length=1)
+    description: str = ""
+    byte_order: ByteOrder = ByteOrder.ABCD
+    """Of points that state none."""
+    readable_holes: bool = False
+    """The device answers reads across addresses that the map does not name; then fewer requests do."""
+    max_registers: int = Field(default=MAX_READ_REGISTERS, ge=4, le=MAX_READ_REGISTERS)
+    """Registers that the device answers in one request; a few allow less than the specification."""
+    points: tuple[Point, ...] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _give_order(cls, values: object) -> object:
+        if isinstance(values, dict) and isinstance(values.get("points"), list | tuple) and "byte_order" in values:
+            order = values["byte_order"]
+            points = [{"byte_order": order, **p} if isinstance(p, dict) else p for p in values["points"]]
+            return {**values, "points": points}
+        return values
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong with the points, one line each."""
+        own = [problem for point in self.points for problem in _point_problems(point)]
+        return [f"register map '{self.name}': {problem}" for problem in own + _layout_problems(self.points)]
+
+    def checked(self) -> "RegisterMap":
+        """The map itself.
+
+        Raises:
+            RegisterMapError: with all that is wrong with it.
+        """
+        raise_collected(self.problems, RegisterMapError)
+        return self
+
+    def point(self, name: str) -> Point:
+        """A point by its name.
+
+        Raises:
+            RegisterMapError: if there is none.
+        """
+        for point in self.points:
+            if point.name == name:
+                return point
+        known = [p.name for p in self.points]
+        raise RegisterMapError(f"register map '{self.name}': unknown point '{name}'{did_you_mean(name, known)}")
+
+
+def _layout_problems(points: Sequence[Point]) -> list[str]:
+    """What is wrong with points beside each other: repeated names, addresses and overlaps."""
+    names = [p.name for p in points]
+    problems = [
+        f"point '{n}' appears {names.count(n)} times; names must be unique"
+        for n in sorted(set(names))
+        if names.count(n) > 1
+    ]
+    for table in Table:
+        before: Point | None = None
+        for point in sorted((p for p in points if p.table == table), key=lambda p: (p.address, p.end)):
+            if before is not None:
+                problems += _collision(before, point)
+            if before is None or point.end > before.end:
+                before = point
+    return problems
+
+
+def _collision(a: Point, b: Point) -> list[str]:
+    if b.address >= a.end:
+        return []
+    if b.address > a.address:
+        place = f"point '{b.name}' at {b.table} address {b.address}"
+        return [f"{place} overlaps '{a.name}', which takes {a.address}..{a.end - 1}; move one of them"]
+    if a.type.is_bits and b.type.is_bits and a.bit != b.bit and not a.table.is_bits:
+        return []
+    return [f"points '{a.name}' and '{b.name}' have the same {a.table} address {a.address}; give each its own"]
+
+
+def _point_problems(p: Point) -> list[str]:
+    problems = []
+    name = f"point '{p.name}'"
+    if p.end > REGISTER_MAX + 1:
+        problems.append(f"{name} at address {p.address} takes {p.registers} registers; allowed: up to {REGISTER_MAX}")
+    is_number = not (p.table.is_bits or p.type.is_bits)
+    if is_number and p.scale is None and not p.type.is_float:
+        problems.append(f"{name} has no scale; give the engineering value of one count (1 if counts are the value)")
+    if p.scale == 0.0:
+        problems.append(f"{name} has scale 0; allowed: any other number")
+    if p.bit is not None and (p.table.is_bits or not p.type.is_bits or p.bit >= 16 * p.type.registers):
+        problems.append(f"{name} has bit {p.bit} of a {p.type} in the {p.table} table; allowed: a bit of a bitfield")
+    if quantity(p.unit) in DIRECTED and p.sign is None:
+        problems.append(f"{name} in {p.unit} has no sign; state `grid` (positive into the grid) or `load`")
+    if p.access != "r" and not p.table.is_writable:
+        problems.append(f"{name} has access {p.access}; the {p.table} table can only be read")
+    if p.access != "r" and p.bit is not None:
+        problems.append(
+            f"{name} is one bit of a register with access {p.access}; allowed: r, as a write changes all bits"
+        )
+    if is_number and p.access != "r" and (p.min is None or p.max is None):
+        problems.append(f"{name} can be written and has no min and max; give both")
+    if p.min is not None and p.max is not None and not p.min <= p.max:
+        problems.append(f"{name}: min {p.min:g} is above max {p.max:g}")
+    return problems
