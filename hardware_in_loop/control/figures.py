@@ -57,6 +57,8 @@ def trajectories(log: Log) -> str:
         place = 1
         if voltages:
             block = np.stack([log.column(f"value.{name}") for name in voltages], axis=-1)
+            # A reading that nobody believed would hide the rest.
+            block[["implausible" in str(text) for text in log.column("findings")]] = np.nan
             axes[1].fill_between(t_s, block.min(axis=1), block.max(axis=1), color=_COLOURS[0], alpha=0.35, lw=0)
             axes[1].plot(t_s, np.median(block, axis=1), color=_COLOURS[0], lw=0.8)
             axes[1].set_title(f"voltages of {len(voltages)} buses: lowest to highest, median (pu)")

@@ -35,6 +35,7 @@ class LiveView:
         self._state: str | None = None
         self._due_s = 0.0
         self._last: list[str] = []
+        self._known: set[tuple[str, str]] = set()
         self._counts: dict[str, int] = {}
 
     def __enter__(self) -> "LiveView":
@@ -110,7 +111,9 @@ class LiveView:
             self._counts[name] = self._counts.get(name, 0) + 1
         if record.state != self._state:
             self._last.append(f"{record.t_s:8.1f} s  {self._state or '-'} -> {record.state}")
-        self._last += [f"{record.t_s:8.1f} s  {f.trigger} {f.subject}: {f.text}" for f in view.findings[:2]]
+        new = [f for f in view.findings if (f.trigger, f.subject) not in self._known]
+        self._known = {(f.trigger, f.subject) for f in view.findings}
+        self._last += [f"{record.t_s:8.1f} s  {f.trigger} {f.subject}: {f.text}" for f in new]
         self._last = self._last[-_KEPT:]
 
 

@@ -178,7 +178,8 @@ class ControlLoop:
             self._governor.react_to_policy(wrong)
         asked_s = self._clock.now()
         cycle.answer = self._answer
-        cycle.times_s["policy"] = asked_s - begin_s
+        if cycle.policy_ran:
+            cycle.times_s["policy"] = asked_s - begin_s
         cycle.decision = self._supervise(self._answer, cycle.snapshot, asked_s)
         cycle.times_s["supervise"] = self._clock.now() - asked_s
 
