@@ -26,6 +26,7 @@ def main() -> None:
             PPOConfig()
             .environment(gridenv.rllib_env(TASK, split="train"))
             .env_runners(num_env_runners=1, num_envs_per_env_runner=ENVS, gym_env_vectorize_mode="vector_entry_point")
+            .env_runners(sample_timeout_s=600.0)  # the first samples wait for the compiler
             .training(train_batch_size_per_learner=ENVS * DAY, minibatch_size=1536, num_epochs=10, gamma=0.0, lr=1e-3)
             .debugging(seed=0)
         )

@@ -2,17 +2,19 @@
 
 import os
 import re
-import runpy
+import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parents[2] / "docs" / "tutorials"
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "docs" / "tutorials"
 SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py"))
 EXTRAS = {"train_sb3": ("stable_baselines3", "sb3"), "train_rllib": ("ray.rllib", "ray")}
 """Package that a tutorial needs beside the library, and the extra that has it."""
+_LIMIT_S = 900
 STEPS = "1"
 """All tutorials do at least one update."""
 SAID = {
@@ -48,16 +50,15 @@ def _installed(module: str) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*Overriding environment:UserWarning")
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_script_runs(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_script_runs(name: str, tmp_path: Path) -> None:
     package, extra = EXTRAS.get(name, ("gridenv", ""))
     if not _installed(package):
         pytest.skip(f"needs the extra gridenv[{extra}]")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", [f"{name}.py", "--steps", STEPS, "--against", "none"])
-    monkeypatch.setenv("GRIDENV_CACHE_DIR", os.environ.get("GRIDENV_CACHE_DIR", str(tmp_path / "cache")))
-    runpy.run_path(str(FOLDER / f"{name}.py"), run_name="__main__")
-    assert re.search(SAID[name], capsys.readouterr().out.rstrip())
+    command = [sys.executable, str(FOLDER / f"{name}.py"), "--steps", STEPS, "--against", "none"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "GRIDENV_CACHE_DIR": str(tmp_path / "cache")}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=_LIMIT_S, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(SAID[name], done.stdout.rstrip()), done.stdout
