@@ -124,7 +124,7 @@ def _check(sweep: SweepFolder) -> None:
     remote = ray.remote(num_cpus=needed["CPU"], num_gpus=needed.get("GPU", 0.0))(prepare)
     with console.working(f"preparing {len(sweep.trials)} trials"):
         try:
-            fields = ray.get(remote.remote(str(sweep.folder.resolve())))
+            fields = ray.get(remote.remote(str(sweep.folder.resolve()), str(Path.cwd())))
         except ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, GridEnvError):
                 raise error.cause from None

@@ -1,5 +1,6 @@
 """One training of a sweep, in a process of Ray's."""
 
+import os
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -24,12 +25,13 @@ def tune_job(parameters: dict[str, Any]) -> None:
     from ray import tune
 
     keep_programs()
+    _go_to(parameters["place"])
     train_job(SweepFolder(Path(parameters["folder"])), job_of(parameters), tune.report)
 
 
 def tune_parameters(sweep: SweepFolder, job: Job) -> dict[str, Any]:
     """What a process of Ray's needs to know of a training."""
-    return {"folder": str(sweep.folder.resolve()), "trial": job.trial, "seed": job.seed}
+    return {"folder": str(sweep.folder.resolve()), "trial": job.trial, "seed": job.seed, "place": str(Path.cwd())}
 
 
 def job_of(parameters: dict[str, Any]) -> Job:
@@ -37,18 +39,26 @@ def job_of(parameters: dict[str, Any]) -> Job:
     return Job(parameters["trial"], parameters["seed"])
 
 
-def prepare(folder: str) -> list[str]:
+def prepare(folder: str, place: str) -> list[str]:
     """Compute what trainings of one task share, so that they need not do it side by side.
 
     Args:
         folder: of the sweep.
+        place: working directory of the driver.
 
     Returns:
         Fields that the evaluations of the first trial have.
     """
     keep_programs()
+    _go_to(place)
     config = SweepFolder(Path(folder)).trials[0].config
     return evaluation_fields(config, Trainer(config).env.cost_names)
+
+
+def _go_to(place: str) -> None:
+    """Work where the driver does, as paths of networks and tasks may be relative; Ray Tune goes elsewhere."""
+    if Path(place).is_dir():
+        os.chdir(place)
 
 
 def train_job(sweep: SweepFolder, job: Job, report: Callable[[Row], None]) -> None:

@@ -12,30 +12,14 @@ from experiments.provenance import own_hashes
 from experiments.task_scores import score_policy, score_tasks, task_ids
 from gridenv.core.errors import ActionError, ConfigError
 from gridenv.tasks.volt_var import VoltVarConfig
-from tests.own_tasks import forgotten
-from tests.unit.network.test_own_networks import street
-
-ID = "Street-Own-v0"
-FILE = f"""
-import gridenv
-from gridenv.tasks.units.inverters import InverterConfig
-from gridenv.tasks.volt_var import VoltVarConfig
-
-@gridenv.register_task("{ID}")
-class Street(VoltVarConfig):
-    network: str = "street.json"
-    steps_per_episode: int = 2
-    source_v_pu: float | None = 1.0
-    inverters: tuple[InverterConfig, ...] = (InverterConfig(bus="1", p_dc_kw=10.0, profile="PV1"),)
-"""
+from tests.own_tasks import FILE, ID, forgotten, street, write_own_task
 
 
 @pytest.fixture(autouse=True)
 def _place(tmp_path, monkeypatch):
     monkeypatch.setenv("GRIDENV_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    pp.to_json(street(), "street.json")
-    Path("tasks.py").write_text(FILE)
+    write_own_task()
     with forgotten():
         yield
 

@@ -16,6 +16,7 @@ from experiments.sweep.config import compose_sweep
 from experiments.sweep.driver import SweepStoppedError
 from experiments.sweep.folder import Ending, SweepFolder
 from gridenv.adapters.ray_local import quiet_ray
+from tests.own_tasks import ID, forgotten, write_own_task
 
 TINY = [
     "sweep=voltvar_smoke",
@@ -36,7 +37,7 @@ def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _on_the_ray_that_runs(local_ray: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver, "_ray", lambda config: contextlib.nullcontext())
+    monkeypatch.setattr(driver, "ray_session", lambda settings: contextlib.nullcontext())
 
 
 def test_what_ray_does_not_have_is_refused(tmp_path: Path) -> None:
@@ -76,6 +77,21 @@ def test_a_training_that_fails_is_kept_apart_and_tried_again(tmp_path: Path) -> 
     assert [r.status for r in driver.drive(sweep)] == ["finished", "failed"]
     assert (finished.folder / "metrics.jsonl").stat().st_mtime_ns == before
     assert len(list((sweep.folder / "trial-01").glob("*-seed0"))) == 1
+
+
+@pytest.mark.slow
+def test_tasks_and_networks_of_relative_files_are_found_by_the_processes_of_a_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_own_task()
+    Path("two.yaml").write_text(
+        f"experiment: voltvar_ieee33_smoke\nsettings: {{task: {{id: 'tasks.py:{ID}'}}}}\n"
+        "metric: validation/return_eur\nsearch: {agent: {gamma: {grid: [0.5]}}}\n"
+    )
+    with forgotten():
+        sweep = driver.begin(compose_sweep(["sweep=two.yaml", *TINY[1:4]]), tmp_path)
+        assert [r.status for r in driver.drive(sweep)] == ["finished"]
 
 
 @pytest.mark.parametrize(

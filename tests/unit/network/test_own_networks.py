@@ -11,21 +11,13 @@ from gridenv.network import balanced_yaml, load_network, phase_yaml_dump
 from gridenv.network.own import digest_of, name_of
 from gridenv.tasks.grid_config import GridTaskConfig
 from gridenv.tasks.volt_var import VoltVarConfig
+from tests.own_tasks import street
 
 
 @pytest.fixture(autouse=True)
 def _place(tmp_path, monkeypatch):
     monkeypatch.setenv("GRIDENV_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-
-
-def street(load_mw: float = 0.02) -> pp.pandapowerNet:
-    net = pp.create_empty_network(name="a street")
-    source, end = pp.create_bus(net, 0.4), pp.create_bus(net, 0.4)
-    pp.create_ext_grid(net, source)
-    pp.create_line(net, source, end, 0.2, "NAYY 4x150 SE")
-    pp.create_load(net, end, load_mw, 0.005)
-    return net
 
 
 def lowest_pu(network) -> float:
