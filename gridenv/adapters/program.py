@@ -24,7 +24,7 @@ MIN_ROWS = 2
 """Smallest batch that is computed. XLA multiplies a single row with another kernel, which rounds differently; with
 two rows an environment by itself gives the very numbers that it gives in a batch."""
 _SAME_ROWS = {"xla_cpu_experimental_ynn_fusion_type": "", "xla_cpu_use_fusion_emitters": True}
-"""One matrix-product kernel for all batch sizes on the CPU, and one way to make loops whatever `XLA_FLAGS` says, so that
+"""One matrix-product kernel and one way to make loops for all batch sizes on the CPU, whatever `XLA_FLAGS` says:
 results do not depend on the batch size."""
 EXACT_ROWS = 256
 """Largest batch whose steps use that kernel. It takes a third longer than XLA's choice on feeders of 130 buses; larger
