@@ -74,8 +74,8 @@ def _start(ray: Any, **options: Any) -> Any:
                 raise
             if attempt == _STARTS - 1:
                 raise ConfigError(
-                    f"Ray: its processes did not start within 30 s, {_STARTS} times in a row; the machine is too busy or "
-                    "short of memory; end other programs, or try again later"
+                    f"Ray: its processes did not start within 30 s, {_STARTS} times in a row; the machine is too busy "
+                    "or short of memory; end other programs, or try again later"
                 ) from error
     raise AssertionError
 
