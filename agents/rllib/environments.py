@@ -69,7 +69,11 @@ class MeteredVectorEnv(VectorWrapper):
 
 
 class MeteredAgents(ParallelMultiAgentEnv):
-    """Agents that see also which of their kind they are; scales rewards by a constant and keeps sums."""
+    """Agents that see also which of their kind they are; scales rewards by a constant and keeps sums.
+
+    The library knows them by their places among all: it keeps agents in sets, and numbers have the same order there in
+    every process, which names have not.
+    """
 
     def __init__(
         self, agents: GridParallelEnv, groups: Sequence[AgentGroup], reward_scale: float, *, is_own: bool
@@ -85,31 +89,42 @@ class MeteredAgents(ParallelMultiAgentEnv):
         super().__init__(agents)
         self.sums = Sums(len(agents.functional.cost_names))
         self._scale, self._is_own = reward_scale, is_own
+        self._names = list(agents.possible_agents)
+        self._places = {name: i for i, name in enumerate(self._names)}
         self._number = {
             name: np.eye(group.n_agent, dtype=np.float32)[i] if group.n_agent > 1 else np.zeros(0, np.float32)
             for group in groups
             for i, name in enumerate(group.names)
         }
+        self.possible_agents = list(range(len(self._names)))
         self.observation_spaces: dict[Any, Any] = {
-            name: with_number(agents.observation_space(name), number) for name, number in self._number.items()
+            i: with_number(agents.observation_space(name), self._number[name]) for i, name in enumerate(self._names)
         }
+        self.action_spaces: dict[Any, Any] = {i: agents.action_space(name) for i, name in enumerate(self._names)}
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, Any]:
         """First observations of a new episode."""
         observations, _ = super().reset(seed=seed, options=options)
+        self._renumber_agents()
         return self._numbered(observations), {}
 
     def step(self, action_dict: dict[Any, Any]) -> Any:
         """The step of all agents, with scaled rewards."""
-        observations, rewards, terminated, truncated, infos = super().step(action_dict)
+        named = {self._names[i]: action for i, action in action_dict.items()}
+        observations, rewards, terminated, truncated, infos = super().step(named)
+        self._renumber_agents()
         first = next(iter(infos.values()))
         total = sum(rewards.values()) if self._is_own else next(iter(rewards.values()))
         self.sums.add(float(total), float(first["economic_eur"]), first["cost"], 1)
-        scaled = {name: reward * self._scale for name, reward in rewards.items()}
-        return self._numbered(observations), scaled, terminated, truncated, {}
+        scaled = {self._places[name]: reward * self._scale for name, reward in rewards.items()}
+        ends = ({self._places.get(name, name): end for name, end in each.items()} for each in (terminated, truncated))
+        return self._numbered(observations), scaled, *ends, {}
 
-    def _numbered(self, observations: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {name: np.concatenate([seen, self._number[name]]) for name, seen in observations.items()}
+    def _renumber_agents(self) -> None:
+        self.agents = [self._places[str(name)] for name in self.agents]
+
+    def _numbered(self, observations: dict[str, np.ndarray]) -> dict[int, np.ndarray]:
+        return {self._places[name]: np.concatenate([seen, self._number[name]]) for name, seen in observations.items()}
 
 
 def with_number(seen: Box, number: np.ndarray) -> Box:

@@ -47,7 +47,8 @@ class AgentsMaker:
 class ModuleOf:
     """Says which module an agent acts with."""
 
-    modules: Mapping[str, str]
+    modules: Mapping[int, str]
+    """By the agent's place among all."""
 
     def __call__(self, agent: Any, episode: Any, **kwargs: Any) -> str:
         """Name of the module."""
@@ -85,11 +86,14 @@ class IPPOLearner(RLlibLearner[RLlibIPPOConfig]):
     def shape(self, config: PPOConfig) -> PPOConfig:
         """The library's configuration with env runners, modules and the size of minibatches."""
         names = tuple(self._modules)
+        places = {agent.name: i for i, agent in enumerate(self.env.task.agents)}
         return (
             config.env_runners(env_runner_cls=MultiAgentRunner)
             .multi_agent(
-                policies=set(names),
-                policy_mapping_fn=ModuleOf({a: name for name, g in self._modules.items() for a in g.names}),
+                policies=names,
+                policy_mapping_fn=ModuleOf(
+                    {places[agent]: name for name, group in self._modules.items() for agent in group.names}
+                ),
             )
             .rl_module(rl_module_spec=MultiRLModuleSpec(rl_module_specs={name: self.spec(name) for name in names}))
             .training(minibatch_size=self.config.steps_per_update // self.config.minibatches)

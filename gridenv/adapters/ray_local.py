@@ -23,6 +23,9 @@ _NO_STATISTICS = {
     "RAY_USAGE_STATS_REPORT_URL": "http://127.0.0.1:9/",
 }
 _CONNECT_S = 5.0
+_STARTS = 3
+_TOO_SLOW = "timed out during startup"
+"""In Ray's message when the processes of a node take too long."""
 
 
 @contextmanager
@@ -40,7 +43,7 @@ def quiet_ray(home: Path, **options: Any) -> Iterator[Any]:
         What `ray.init` returns.
 
     Raises:
-        ConfigError: if Ray already runs in this process.
+        ConfigError: if Ray already runs in this process, or the machine is too busy for its processes to start.
         MissingExtraError: if Ray is not installed.
     """
     ray = _ray("quiet_ray")
@@ -54,10 +57,27 @@ def quiet_ray(home: Path, **options: Any) -> Iterator[Any]:
                 # Ray starts programs by forks that become another program at once, which JAX cannot know.
                 warnings.filterwarnings("ignore", r".*os\.fork\(\) was called", RuntimeWarning)
                 # "local" starts a Ray of its own, also where RAY_ADDRESS names a cluster.
-                context = ray.init("local", **(defaults | options))
+                context = _start(ray, **(defaults | options))
             yield context
         finally:
             ray.shutdown()
+
+
+def _start(ray: Any, **options: Any) -> Any:
+    """What `ray.init` returns; Ray gives its own processes 30 s, which is too short on a busy machine."""
+    for attempt in range(_STARTS):
+        try:
+            return ray.init("local", **options)
+        except Exception as error:  # Ray raises no class of its own.
+            ray.shutdown()
+            if _TOO_SLOW not in str(error):
+                raise
+            if attempt == _STARTS - 1:
+                raise ConfigError(
+                    f"Ray: its processes did not start within 30 s, {_STARTS} times in a row; the machine is too busy "
+                    "or short of memory; end other programs, or try again later"
+                ) from error
+    raise AssertionError
 
 
 def quiet_environment(home: Path) -> dict[str, str]:

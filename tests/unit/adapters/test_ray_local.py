@@ -83,3 +83,30 @@ def test_a_cluster_that_is_not_there_is_one_line():
     with pytest.raises(ConfigError, match=rf"ray.address = '{address}': nothing answers there .*; start the cluster"):
         ray_cluster(address).__enter__()
     assert not ray.is_initialized()
+
+
+@pytest.mark.parametrize(("n_failure", "ends"), [(0, "up"), (2, "up"), (3, "too busy"), (1, "broken")])
+def test_a_ray_that_starts_too_slowly_is_started_again_and_then_refused_in_one_line(
+    n_failure, ends, monkeypatch, tmp_path
+):
+    starts = []
+
+    def init(*arguments, **options):
+        starts.append(options)
+        if len(starts) <= n_failure:
+            reason = "no disk" if ends == "broken" else "The current node timed out during startup. This could happen"
+            raise Exception(reason)  # noqa: TRY002  (as Ray does)
+        return "up"
+
+    monkeypatch.setattr(ray, "init", init)
+    if ends == "up":
+        with quiet_ray(tmp_path) as context:
+            assert context == "up"
+        assert len(starts) == n_failure + 1
+    elif ends == "too busy":
+        with pytest.raises(ConfigError, match="did not start within 30 s, 3 times in a row; the machine is too busy"):
+            quiet_ray(tmp_path).__enter__()
+    else:
+        with pytest.raises(Exception, match="no disk"):
+            quiet_ray(tmp_path).__enter__()
+        assert len(starts) == 1
