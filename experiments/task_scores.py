@@ -66,6 +66,15 @@ class TaskScore:
         means = (float(self.results[each].return_eur.mean()) for each in (name, RULE, ORACLE))
         return score_between(*means)
 
+    def __str__(self) -> str:
+        """A line for each controller."""
+        lines = []
+        for name, results in self.results.items():
+            score = self.score(name)
+            shown = "" if score is None else f", score {score:.2f}"
+            lines.append(f"{name}: {results.return_eur.mean():,.2f} EUR a day{shown}")
+        return "\n".join(lines)
+
     def rows(self) -> list[tuple[str, ...]]:
         """Cells of the table, a controller a row."""
         return [

@@ -44,8 +44,7 @@ def main() -> None:
         return module.get_inference_action_dist_cls().from_logits(inputs).to_deterministic().sample().numpy()
 
     scored = score_policy(TASK, act, against=options.against)
-    for name, results in scored.results.items():
-        print(f"{name}: {results.return_eur.mean():,.0f} EUR a day, score {scored.score(name)}")
+    print(scored)
 
 
 if __name__ == "__main__":
