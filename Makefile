@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-all lint bench clean help
+.PHONY: demo hil-demo test test-all lint bench clean help
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -22,6 +22,14 @@ $(VENV)/.dev: $(VENV)/.core
 
 demo: $(VENV)/.core ## train a volt-var agent on IEEE-33 with three seeds, score it on the test days, write a report
 	@$(BIN)/gridenv demo
+
+$(VENV)/.hil: $(VENV)/.core
+	@echo "installing what policies on rigs need ..."
+	@$(PIP) -e '.[hil]'
+	@touch $@
+
+hil-demo: $(VENV)/.hil ## the demo's policy on the virtual rig over Modbus: check, shadow, control, report
+	@$(BIN)/gridenv hil demo
 
 test: $(VENV)/.dev ## all tests but the slow ones
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"

@@ -161,6 +161,34 @@ def report(
     typer.echo(f"report: {display_path(path)}")
 
 
+@app.command(short_help="All of it on the virtual rig: check, shadow, control, report.")
+def demo(
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="Bundle; that of the newest run of voltvar_ieee33 if left out.", show_default=False),
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option(help="Length of the shadow run, and of the run in control.", min=2.0, max=1000.0)
+    ] = 60.0,
+    rig: Annotated[str, typer.Option(help="Name of a file in configs/rig, or a path.")] = "voltvar_ieee33",
+    runs: Annotated[Path, typer.Option("--runs", help="Folder of run folders.")] = Path("runs"),
+) -> None:
+    """Run a policy on the virtual rig from end to end and compare it with the rig's own volt-var curve.
+
+    Without a run of voltvar_ieee33 a short one is trained. Deadline misses and missed exchanges are counted, and end
+    nothing by themselves. Exit code 1 if control was lost, was never taken, or could not be given back in order; 2 if
+    the check does not allow it.
+    """
+    from experiments import console, hil_demo
+
+    result = hil_demo.demonstrate(bundle or hil_demo.newest_bundle(runs), rig, RIGS, seconds)
+    console.OUTPUT.print(hil_demo.table(result))
+    for problem in result.problems:
+        typer.echo(f"not in order: {problem}", err=True)
+    if result.problems:
+        raise typer.Exit(1)
+
+
 @app.command(short_help="Work out how set-points move voltages, for the supervisor of a rig.")
 def sensitivities(
     task: Annotated[str, typer.Argument(help="Task, such as VoltVar-IEEE33-v0.")],

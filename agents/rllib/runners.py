@@ -42,7 +42,7 @@ class UpdateStreams(EnvRunner, Checkpointable):
         self._seed = seed_everything(*self._stream)
         self._needs_initial_reset = True
         self._stream = (*self._stream, 0)
-        return super().sample(**kwargs)  # type: ignore[safe-super]
+        return super().sample(**kwargs)  # type: ignore[safe-super, unused-ignore]
 
 
 class SingleAgentRunner(UpdateStreams, SingleAgentEnvRunner):

@@ -23,8 +23,9 @@ from gridenv.tasks.env import EnvParams, EnvState, GridEnv
 MIN_ROWS = 2
 """Smallest batch that is computed. XLA multiplies a single row with another kernel, which rounds differently; with
 two rows an environment by itself gives the very numbers that it gives in a batch."""
-_ONE_MATMUL_KERNEL = {"xla_cpu_experimental_ynn_fusion_type": ""}
-"""One matrix-product kernel for all batch sizes on the CPU, so that results do not depend on the batch size."""
+_SAME_ROWS = {"xla_cpu_experimental_ynn_fusion_type": "", "xla_cpu_use_fusion_emitters": True}
+"""One matrix-product kernel and one way to make loops for all batch sizes on the CPU, whatever `XLA_FLAGS` says:
+results do not depend on the batch size."""
 EXACT_ROWS = 256
 """Largest batch whose steps use that kernel. It takes a third longer than XLA's choice on feeders of 130 buses; larger
 batches are there for speed, and agree with small ones to rounding."""
@@ -141,7 +142,7 @@ def _program(task_id: str, config: BaseModel, network_digest: str) -> Program:
 
 @cache
 def _compiled(function: Callable[..., Any], *, exact: bool = True, one_thread: bool = False) -> Callable[..., Any]:
-    options = (_ONE_MATMUL_KERNEL if exact else {}) | (_ONE_THREAD if one_thread else {})
+    options = (_SAME_ROWS if exact else {}) | (_ONE_THREAD if one_thread else {})
     return jax.jit(function, static_argnames="env", compiler_options=_known(tuple(options.items())))
 
 

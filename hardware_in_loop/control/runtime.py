@@ -30,6 +30,8 @@ from hardware_in_loop.link import RigLink, Snapshot, WriteResult
 
 COMMISSION_S = 10.0
 """Time for the first complete reading. Assumed: rigs with slow serial lines take a few seconds."""
+TIME_IS_OVER = "its time is over"
+"""Source of the order to stop that a run gives itself."""
 _SOON_S = 5.0
 """Time that safe set-points are given when the loop itself has failed."""
 _SAME_TIME = 1e-9
@@ -125,7 +127,7 @@ class ControlLoop:
         while True:
             await self._clock.sleep_until(planned_s)
             if planned_s >= end_s and not self._governor.is_leaving:
-                self._operator.ask(Trigger.STOP, "its time is over")
+                self._operator.ask(Trigger.STOP, TIME_IS_OVER)
             await self._cycle(planned_s, skipped)
             if self._governor.is_done:
                 return

@@ -70,7 +70,7 @@ def summarise(log: Log) -> Summary:
             _criterion("record is complete and unchanged", log.problems),
             _criterion("limits and ramps hold on every write", audit_writes(log)),
             _end(log),
-            _criterion("no unplanned fallback or stop", _unplanned(log)),
+            _criterion("no unplanned fallback or stop", unplanned(log)),
             _share("deadline misses", late, cycles, MOST_LATE_SHARE),
             _share("missed exchanges", missed, cycles, MOST_MISSED_SHARE),
         ],
@@ -96,7 +96,8 @@ def _end(log: Log) -> Criterion:
     return Criterion(name="the run ended in order", is_met=is_met, detail=detail)
 
 
-def _unplanned(log: Log) -> list[str]:
+def unplanned(log: Log) -> list[str]:
+    """Losses of control that nobody asked for, one line each."""
     return [
         f"{e.t_s:.1f} s: {e.data['before']} to {e.data['after']}, {e.data['reason']}"
         for e in log.of_kind("state")

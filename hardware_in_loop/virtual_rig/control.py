@@ -77,7 +77,7 @@ class ControlPort:
         if ask == "status":
             return emulator.status()
         if ask == "history":
-            return {"steps": [{"t": t, "applied": a, "measured": m} for t, a, m in emulator.history]}
+            return {"steps": [vars(step) for step in emulator.history]}
         if ask == "fault":
             name = emulator.device(request["device"]).name
             await emulator.faults[name].begin(fault_of(rest), emulator.servers[name], emulator.now_s)

@@ -127,6 +127,10 @@ class VirtualDevice:
             self._set(self.store.points[clock.point], time_s)
         self._show_derived()
 
+    def shown(self) -> dict[str, float]:
+        """Measurements as a controller would decode the registers, by channel."""
+        return {b.channel.name: b.decode(self.store.words(b.point.name)) for b in self.sources}
+
     def _set(self, point: Point, value: float) -> None:
         if point.name in self.frozen:
             return

@@ -37,6 +37,22 @@ class Totals:
     not_converged: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A step of the task that is over."""
+
+    scenario_step: int
+    applied: dict[str, float]
+    """What devices did of their commands at its end, by channel."""
+    measured: dict[str, float]
+    """Observation channels at its end."""
+    registers: dict[str, float]
+    """The same channels as the registers carry them."""
+    cost: dict[str, float]
+    is_commanded: bool
+    """All set-points were in force at its end."""
+
+
 class Emulator:
     """A rig file brought to life on this machine."""
 
@@ -63,8 +79,7 @@ class Emulator:
         """Requests to write, by device and outcome."""
         self.servers = {d.name: self._server(d) for d in file.rig.devices}
         self.totals = Totals()
-        self.history: list[tuple[int, dict[str, float], dict[str, float]]] = []
-        """Scenario step, commands carried out, and what was measured at its end."""
+        self.history: list[Step] = []
         self.late_ticks = 0
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="simulator")
         self._phase = 0.0
@@ -197,16 +212,28 @@ class Emulator:
     async def _finish_step(self, held: bool) -> None:
         view, totals = self._view, self.totals
         assert view is not None
-        self.history.append((self.simulator.scenario_step, dict(view.applied), dict(view.measured)))
+        self._shown = dict(view.after) if held else self._measurements(view)
+        self._show()
+        is_commanded = all(c.setpoint is not None for c in self._commands.values())
+        step = Step(
+            scenario_step=self.simulator.scenario_step,
+            applied=dict(view.applied),
+            measured=dict(self._shown),
+            registers={name: value for d in self.devices.values() for name, value in d.shown().items()},
+            cost=dict(view.cost),
+            is_commanded=is_commanded,
+        )
+        self.history.append(step)
         del self.history[:-HISTORY]
         totals.steps += 1
-        totals.commanded_steps += all(c.setpoint is not None for c in self._commands.values())
+        totals.commanded_steps += is_commanded
         totals.not_converged += not view.converged
         totals.cost.update(view.cost)
         totals.economic_eur += view.economic_eur
         self.simulator.go_on(view)
         self._view = await self._look()
-        self._shown = dict(view.after) if held else self._measurements(self._view)
+        if not held:
+            self._shown = self._measurements(self._view)
 
     def _begin(self, day: int, hour: float) -> None:
         self._restart, self._phase = None, 0.0

@@ -15,7 +15,7 @@ from experiments.run import TIME_FIELDS, Run  # noqa: E402
 from experiments.train import resume, train  # noqa: E402
 
 PAGE = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
-PAGE = PAGE.partition("## Train with Stable-Baselines3")[2]
+PAGE = PAGE.partition("## Train with Stable-Baselines3")[2].partition("\n## ")[0]
 COMMANDS = re.findall(r"^gridenv train (.*)$", PAGE, re.MULTILINE)
 SMALL = [
     "task.steps_per_episode=8",
