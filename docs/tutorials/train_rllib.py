@@ -17,7 +17,7 @@ TASK, ENVS, DAY = "VoltVar-IEEE33-v0", 64, 96
 def main() -> None:
     """Train and score."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=float, default=600_000)
+    parser.add_argument("--steps", type=float, default=400_000)
     parser.add_argument("--against", nargs="*", default=["none", "rule", "oracle"])
     options = parser.parse_args()
 
