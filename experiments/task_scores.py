@@ -21,9 +21,8 @@ from experiments.run import write_json
 from experiments.statistics import mean_interval
 from experiments.statistics import score as score_between
 from gridenv.adapters.ray_settings import RaySettings
-from gridenv.core.config import SUFFIX, read_config, validate
+from gridenv.core.config import SUFFIX
 from gridenv.core.errors import ConfigError
-from gridenv.core.layer import Layer
 from gridenv.tasks import registry
 
 DEFAULT_CONTROLLERS = ("none", RULE)
@@ -65,6 +64,15 @@ class TaskScore:
             return None
         means = (float(self.results[each].return_eur.mean()) for each in (name, RULE, ORACLE))
         return score_between(*means)
+
+    def __str__(self) -> str:
+        """A line for each controller."""
+        lines = []
+        for name, results in self.results.items():
+            score = self.score(name)
+            shown = "" if score is None else f", score {score:.2f}"
+            lines.append(f"{name}: {results.return_eur.mean():,.2f} EUR a day{shown}")
+        return "\n".join(lines)
 
     def rows(self) -> list[tuple[str, ...]]:
         """Cells of the table, a controller a row."""
@@ -113,7 +121,7 @@ def score_tasks(
 
 
 def score_policy(
-    task: str,
+    task: str | BaseModel,
     act: Callable[[NDArray[np.float32]], ArrayLike],
     *,
     split: str = "test",
@@ -124,7 +132,7 @@ def score_policy(
     """Run a policy of any library on every day of a split, beside reference controllers.
 
     Args:
-        task: id.
+        task: as of `gridenv.make`.
         act: normalised actions [episode, n_action] for normalised observations [episode, n_observation].
         split: train, validation or test.
         against: of `agents.registry.REFERENCES`; a score needs `rule` and `oracle`. They are kept for the next time.
@@ -138,8 +146,7 @@ def score_policy(
     check_choices(split, against)
     if name in against:
         raise ConfigError(f"score_policy: name is '{name}', which is a reference controller; take another")
-    known = registry.task_id(task)
-    config = validate(registry.config_class(known), Layer({**settings, "split": split}), f"task '{known}'")
+    known, config = registry.settings_of(task, {**settings, "split": split}, CONFIG_FOLDER / "task")
     env, params = registry.build(known, config)
     own = run_episodes_on_host(env, params, lambda observation: np.asarray(act(observation), np.float32))
     results = {name: own, **reference_results(config, split, against, env, params)}
@@ -148,21 +155,8 @@ def score_policy(
 
 def _settings(name: str, split: str) -> tuple[str, str, BaseModel]:
     """What a task is called in tables, its id, and its settings on the days of a split."""
-    shown, task, layer = _named(name)
-    where = f"task '{shown}'"
-    return shown, task, validate(registry.config_class(task), layer.merged(Layer({"split": split})), where, "task.")
-
-
-def _named(name: str) -> tuple[str, str, Layer]:
-    """What a task is called in tables, its id, and its own settings: those of a file, or its defaults."""
-    if not name.endswith(SUFFIX):
-        task = registry.task_id(name)
-        return task, task, Layer()
-    layer = read_config(Path(name), CONFIG_FOLDER / "task")
-    chosen = layer.values.get("id")
-    if not isinstance(chosen, str):
-        raise ConfigError(f"task file '{name}': id is {chosen!r}; allowed: the id of a task; write `id: NAME`")
-    return Path(name).stem, registry.task_id(chosen), layer.without("id")
+    known, config = registry.settings_of(name, {"split": split}, CONFIG_FOLDER / "task")
+    return Path(name).stem if name.endswith(SUFFIX) else known, known, config
 
 
 def table(scores: Sequence[TaskScore]) -> Table:

@@ -70,7 +70,7 @@ def main() -> None:
     for seed in range(SEEDS):
         policy = jax.tree.map(lambda leaf, seed=seed: leaf[seed], policies)
         scored = score_policy(TASK, lambda seen, policy=policy: act(policy, seen), against=options.against)
-        print(f"seed {seed}: {rewards[seed, -1]:.2f} EUR a step at last, score on test days {scored.score('policy')}")
+        print(f"seed {seed}: {rewards[seed, -1]:.2f} EUR a step in the last update\n{scored}")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ TASK, ENVS, DAY = "VoltVar-IEEE33-v0", 64, 96
 def main() -> None:
     """Train and score."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=float, default=600_000)
+    parser.add_argument("--steps", type=float, default=400_000)
     parser.add_argument("--against", nargs="*", default=["none", "rule", "oracle"])
     options = parser.parse_args()
 
@@ -44,8 +44,7 @@ def main() -> None:
         return module.get_inference_action_dist_cls().from_logits(inputs).to_deterministic().sample().numpy()
 
     scored = score_policy(TASK, act, against=options.against)
-    for name, results in scored.results.items():
-        print(f"{name}: {results.return_eur.mean():,.0f} EUR a day, score {scored.score(name)}")
+    print(scored)
 
 
 if __name__ == "__main__":

@@ -29,8 +29,7 @@ def main() -> None:
     scored = score_policy(
         TASK, lambda observation: model.predict(observation, deterministic=True)[0], against=options.against
     )
-    for name, results in scored.results.items():
-        print(f"{name}: {results.return_eur.mean():,.0f} EUR a day, score {scored.score(name)}")
+    print(scored)
 
 
 if __name__ == "__main__":

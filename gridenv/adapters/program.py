@@ -14,7 +14,6 @@ from jaxtyping import Bool, Float, Int
 from pydantic import BaseModel
 
 from gridenv.adapters.packing import Layout, Packed, pack
-from gridenv.core.config import Layer, validate
 from gridenv.core.pytree import rows_where
 from gridenv.network.own import digest_of
 from gridenv.tasks import registry
@@ -120,14 +119,13 @@ class Program:
             return Layout.of(jax.eval_shape(results, starts, action))
 
 
-def program(task_id: str, config: dict[str, Any]) -> Program:
+def program(task_id: str | BaseModel, config: dict[str, Any]) -> Program:
     """The program of a task with settings that differ from its defaults.
 
     Raises:
         ConfigError: for an unknown task, unknown settings and values that are not allowed; all problems at once.
     """
-    known = registry.task_id(task_id)
-    checked = validate(registry.config_class(known), Layer(config), f"task '{known}'")
+    known, checked = registry.settings_of(task_id, config)
     return _program(known, checked, digest_of(getattr(checked, "network", "")))
 
 

@@ -1,14 +1,15 @@
 """The tasks by id. A new task of the library is one new file and one entry here; users register theirs."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
-from gridenv.core.config import validate
+from gridenv.core.config import SUFFIX, read_config, validate
 from gridenv.core.errors import ConfigError, did_you_mean
 from gridenv.core.layer import Layer
 from gridenv.core.modules import import_named, is_same_module, name_of_module
@@ -168,15 +169,51 @@ def build(name: str, config: BaseModel) -> "tuple[GridEnv, EnvParams]":
     return built
 
 
-def make(name: str, **config_overrides: Any) -> "tuple[GridEnv, EnvParams]":
+def settings_of(
+    task: str | BaseModel, overrides: Mapping[str, Any], bases: Path | None = None
+) -> tuple[str, BaseModel]:
+    """Id and checked settings of a task.
+
+    Args:
+        task: as of `make`.
+        overrides: settings that differ.
+        bases: folder in which the `base` of a task file is looked for when it is not beside the file.
+
+    Raises:
+        ConfigError: as `make`.
+    """
+    if isinstance(task, BaseModel):
+        known, layer = _id_of(type(task)), Layer(task.model_dump(exclude_unset=True))
+    elif task.endswith(SUFFIX):
+        layer = read_config(Path(task), bases)
+        chosen = layer.values.get("id")
+        if not isinstance(chosen, str):
+            raise ConfigError(f"task file '{task}': id is {chosen!r}; allowed: the id of a task; write `id: NAME`")
+        known, layer = task_id(chosen), layer.without("id")
+    else:
+        known, layer = task_id(task), Layer()
+    return known, validate(config_class(known), layer.merged(Layer(dict(overrides))), f"task '{known}'")
+
+
+def make(task: str | BaseModel, **config_overrides: Any) -> "tuple[GridEnv, EnvParams]":
     """The functional environment of a task and its parameters.
 
     Args:
-        name: id such as `VoltVar-IEEE33-v0`; the namespace `gridenv/` may stand in front.
+        task: id such as `VoltVar-IEEE33-v0`; the namespace `gridenv/` may stand in front. Or the path of a task file
+            (`.yaml` with the `id` and settings), or settings of a registered class.
         config_overrides: settings that differ from the task's defaults.
 
     Raises:
         ConfigError: for an unknown id, unknown settings and values that are not allowed; all problems at once.
     """
-    known = task_id(name)
-    return build(known, validate(config_class(known), Layer(config_overrides), f"task '{known}'"))
+    return build(*settings_of(task, config_overrides))
+
+
+def _id_of(kind: type[BaseModel]) -> str:
+    for name in TASKS:
+        if config_class(name) is kind:
+            return name
+    raise ConfigError(
+        f"task: {kind.__name__} is not registered; allowed: settings of a registered task; put "
+        "@gridenv.register_task('MyTask-v0') before the class"
+    )

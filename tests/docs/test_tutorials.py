@@ -17,12 +17,13 @@ EXTRAS = {"train_sb3": ("stable_baselines3", "sb3"), "train_rllib": ("ray.rllib"
 _LIMIT_S = 900
 STEPS = "1"
 """All tutorials do at least one update."""
+_SCORED = r"policy: -[\d,.]+ EUR a day\nnone: -[\d,.]+ EUR a day$"
 SAID = {
     "own_task": r"ppo: -[\d,]+ EUR a day\nnone: -[\d,]+ EUR a day$",
     "own_feeder": r"lowest voltage: (0\.\d{5}) pu, pandapower \1 pu\n[\s\S]*none: -[\d.,]+ EUR a day$",
-    "own_jax_loop": r"seed 2: -[\d.]+ EUR a step at last, score on test days None$",
-    "train_sb3": r"policy: -[\d,]+ EUR a day, score None\nnone: -[\d,]+ EUR a day, score None$",
-    "train_rllib": r"policy: -[\d,]+ EUR a day, score None\nnone: -[\d,]+ EUR a day, score None$",
+    "own_jax_loop": rf"seed 2: -[\d.]+ EUR a step in the last update\n{_SCORED}",
+    "train_sb3": _SCORED,
+    "train_rllib": _SCORED,
 }
 """What a tutorial says at its end."""
 

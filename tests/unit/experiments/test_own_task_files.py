@@ -94,6 +94,7 @@ def test_a_score_is_0_at_the_rule_and_1_at_the_oracle() -> None:
         task="t", split="test", cost_names=(), results={name: Result(eur) for name, eur in means.items()}
     )
     assert [scored.score(name) for name in means] == [0.5, 0.0, 1.0]
+    assert str(scored).splitlines()[0] == "policy: -8.00 EUR a day, score 0.50"
 
 
 def test_what_cannot_be_scored_is_named() -> None:

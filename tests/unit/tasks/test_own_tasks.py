@@ -10,10 +10,11 @@ import pytest
 from jax import numpy as jnp
 
 import gridenv
+from gridenv.adapters.program import program
 from gridenv.adapters.rllib import RllibMaker
 from gridenv.core.errors import ConfigError
 from gridenv.tasks.grid_config import CostWeights
-from gridenv.tasks.registry import TASKS, full_task_id, task_id
+from gridenv.tasks.registry import TASKS, full_task_id, settings_of, task_id
 from gridenv.tasks.storage import StorageConfig
 from gridenv.tasks.volt_var import VoltVarConfig
 from tests.own_tasks import forgotten
@@ -80,6 +81,26 @@ def test_own_money_and_costs_are_part_of_reward_and_infos_in_every_form() -> Non
     _, reward, *_, info = single.step(np.zeros(env.n_action, np.float32))
     assert reward == pytest.approx(float(t.reward[0]), rel=1e-5)
     assert info["kpi"]["eur.peak"] == pytest.approx(fee[0], rel=1e-5)
+
+
+def test_settings_as_an_object_or_a_file_make_a_task(tmp_path) -> None:
+    gridenv.register_task(ID)(_Fees)
+    (tmp_path / "mine.yaml").write_text(f"id: {ID}\nlimit_kw: 700.0\n")
+    for task in (_Fees(limit_kw=700.0), str(tmp_path / "mine.yaml")):
+        name, config = settings_of(task, {"split": "test"})
+        assert (name, config) == (ID, _Fees(limit_kw=700.0, split="test"))
+        assert program(task, {"split": "test"}) is program(ID, {"limit_kw": 700.0, "split": "test"})
+    assert gridenv.make(VoltVarConfig(load_scale=2.0))[0].id == "VoltVar-IEEE33-v0"
+
+
+def test_settings_that_no_task_is_registered_for_and_files_without_id_are_refused(tmp_path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"task: _Fees is not registered; .*put @gridenv.register_task\('MyTask-v0'\)"
+    ):
+        gridenv.make(_Fees())
+    (tmp_path / "mine.yaml").write_text("limit_kw: 700.0\n")
+    with pytest.raises(ConfigError, match=r"mine.yaml': id is None; allowed: the id of a task; write `id: NAME`"):
+        gridenv.make(str(tmp_path / "mine.yaml"))
 
 
 def test_registering_again_replaces_a_task_of_ones_own() -> None:
