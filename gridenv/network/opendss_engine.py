@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -110,9 +110,10 @@ def read_circuit(path: Path) -> DssCircuit:
     """
     if not path.is_file():
         raise NetworkError(f"OpenDSS script '{path}' does not exist; give the path of a master file")
+    script = path.resolve()
     with _engine() as dss:
         try:
-            dss.Text.Command(f'compile "{path.resolve()}"')
+            dss.Text.Command(f'compile "{script}"')
             return _read(dss)
         except dss_error() as error:
             raise NetworkError(
@@ -136,7 +137,9 @@ def _engine() -> Iterator[Any]:
             "from_opendss: package 'OpenDSSDirect.py' is not installed; "
             'install it with pip install "gridenv[opendss]"'
         ) from None
-    dss = opendssdirect.NewContext()
+    # The engine goes to the directory that it was imported in.
+    with chdir(Path.cwd()):
+        dss = opendssdirect.NewContext()
     dss.Basic.AllowChangeDir(False)
     dss.Basic.AllowForms(False)
     dss.Basic.AllowEditor(False)

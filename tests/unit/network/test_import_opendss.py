@@ -3,6 +3,8 @@
 import builtins
 import json
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -340,6 +342,17 @@ def test_engine_and_working_directory_of_the_caller_are_left_alone(tmp_path: Pat
     assert opendss.Circuit.Name() == "mine"
     assert os.getcwd() == before
     opendss.Basic.ClearAll()
+
+
+def test_first_script_of_a_process_leaves_it_in_its_directory(tmp_path: Path) -> None:
+    path = script(tmp_path, FEEDER)
+    code = (
+        "import os, opendssdirect, gridenv\n"
+        f"os.chdir({str(tmp_path)!r})\n"
+        f"gridenv.from_opendss({path.name!r})\n"
+        f"assert os.getcwd() == {str(tmp_path.resolve())!r}, os.getcwd()\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_missing_package_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
