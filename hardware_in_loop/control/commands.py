@@ -103,9 +103,14 @@ class Commands:
         self._is_safe[:] = False
 
     def confirm_safe(self, since_s: float) -> None:
-        """Tick off channels whose devices show the safe set-point in a reading after `since_s` and after its write."""
+        """Tick off channels that were last sent the safe set-point and whose devices show it.
+
+        The reading must be later than `since_s` and than the write. That a device shows the safe set-point is not
+        enough: it may be one of before, and the command sent since still on its way.
+        """
         is_fresh = self._read_s >= np.maximum(since_s, self._sent_s)
-        self._is_safe |= is_fresh & self._shows(self._limits.safe)
+        is_commanded = np.abs(self.in_force.value - self._limits.safe) <= self._limits.readback_tolerance
+        self._is_safe |= is_fresh & is_commanded & self._shows(self._limits.safe)
 
     def to_send(self, setpoints: Floats, is_refresh: bool) -> dict[str, float]:
         """Those set-points, by channel, that are not in force yet; all with `is_refresh`."""

@@ -99,7 +99,7 @@ class Governor:
 
     def apply(self, trigger: Trigger, reason: str) -> None:
         """Follow a trigger."""
-        was_controlling = self._machine.is_controlling
+        was_controlling, was_making_safe = self._machine.is_controlling, self.is_making_safe
         if not self._machine.apply(trigger, reason):
             return
         self.wants_new_answer = True
@@ -109,20 +109,25 @@ class Governor:
         elif was_controlling and not self._machine.is_controlling:
             self._watch.forget_setpoints()
             self._commands.forget_safe()
-        elif self.is_making_safe:
+        elif self.is_making_safe and was_making_safe:
             self._commands.forget_safe()
+        elif self.is_making_safe:
+            # Since control has ended the loop has only imagined set-points.
+            self._commands.begin(self._clock.now())
         if self.state is State.ARMED:
             self._calm_cycles, self._armed_until_s = 0, self._clock.now() + self._settings.timing.armed_s
 
     def _proceed(self, findings: Sequence[Finding], now_s: float) -> None:
-        """Changes that come by themselves, one a cycle."""
+        """Changes that come by themselves, one a cycle; none once the program is to leave."""
+        if self.is_leaving:
+            return
         if self.state is State.COMMISSION and not findings and self._commands.is_known:
             self.apply(Trigger.COMPLETE, "every channel was read")
         elif self.state is State.SHADOW and self._must_arm:
             self._arm(findings, "mode active", now_s)
         elif self.state is State.ARMED:
             settle, armed_s = self._settings.timing.settle_cycles, self._settings.timing.armed_s
-            if self._calm_cycles > settle:
+            if self._calm_cycles >= settle and not self._commands.problems():
                 self.apply(Trigger.SETTLED, f"{settle} cycles without a problem")
             elif now_s >= self._armed_until_s:
                 self.apply(Trigger.ARM_EXPIRED, f"no calm for {armed_s:g} s")
@@ -134,8 +139,8 @@ class Governor:
         self._must_arm = False
         if order.trigger is Trigger.ARM:
             self._arm(findings, order.source, math.inf)
-        elif order.trigger is Trigger.RESET and any(f.trigger is Trigger.STOP_INPUT for f in findings):
-            self._journal.event("refused", order=order.trigger, why=["the stop input is set"])
+        elif order.trigger is Trigger.RESET and (problems := self._reset_problems(findings)):
+            self._journal.event("refused", order=order.trigger, why=problems)
         elif order.trigger is not Trigger.STOP:
             self.apply(order.trigger, order.source)
         else:
@@ -157,6 +162,13 @@ class Governor:
             self._must_arm = False
             self._journal.event("refused", order=Trigger.ARM, why=problems)
 
+    def _reset_problems(self, findings: Sequence[Finding]) -> list[str]:
+        problems = ["the stop input is set"] if any(f.trigger is Trigger.STOP_INPUT for f in findings) else []
+        return problems + (self._unconfirmed_problems() if self.has_controlled else [])
+
+    def _unconfirmed_problems(self) -> list[str]:
+        return [f"'{c}': safe set-point not confirmed" for c in self._commands.unconfirmed]
+
     def _arming_problems(self, findings: Sequence[Finding]) -> list[str]:
         problems = [self._arming_problem] if self._arming_problem else []
         if self.is_leaving:
@@ -164,5 +176,5 @@ class Governor:
         problems += [f"{f.subject}: {f.text}" for f in findings]
         problems += self._commands.problems()
         if self.state is State.FALLBACK:
-            problems += [f"'{c}': safe set-point not confirmed" for c in self._commands.unconfirmed]
+            problems += self._unconfirmed_problems()
         return problems

@@ -1,6 +1,7 @@
 """A run as it goes on, in the terminal."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
 
 import numpy as np
@@ -47,7 +48,8 @@ class LiveView:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._live is not None:
-            self._live.stop()
+            with suppress(OSError, SystemExit):
+                self._live.stop()
 
     def show(self, view: View) -> None:
         """Take in a cycle."""

@@ -5,7 +5,8 @@ event. What is late is left out; two cycles never begin closer together than a p
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,7 +70,7 @@ class ControlLoop:
         operator: Operator | None = None,
         clock: Clock | None = None,
         arming_problem: str = "",
-        watchers: Sequence[Callable[[View], None]] = (),
+        watchers: list[Callable[[View], None]] | None = None,
     ) -> None:
         """Prepare a run.
 
@@ -77,7 +78,7 @@ class ControlLoop:
             link: open; it is closed when the run ends.
             mode: `shadow` never writes, whatever an operator asks.
             arming_problem: why control may not be taken, such as a check that is not there; empty if it may.
-            watchers: called at the end of every cycle.
+            watchers: called at the end of every cycle; one that fails is taken off the list, and control goes on.
 
         Raises:
             RigError: if the channels of the settings are not those of the policy.
@@ -85,7 +86,7 @@ class ControlLoop:
         raise_collected(mismatch(settings, pilot), RigError)
         self._link, self._pilot, self._settings, self._timing = link, pilot, settings, settings.timing
         self._operator, self._clock = operator or Operator(), clock or MonotonicClock()
-        self._watchers, self._exchange = watchers, Exchange(link)
+        self._watchers, self._exchange = [] if watchers is None else watchers, Exchange(link)
         self._journal = Journal(recorder, self._clock)
         self._watch, self._commands = Watch(settings), Commands(settings)
         problem = arming_problem or (
@@ -110,8 +111,8 @@ class ControlLoop:
             self._governor.apply(Trigger.OPENED, "connected")
             await self._loop(duration_s)
         except BaseException as error:
-            self._journal.event("failed", error=f"{type(error).__name__}: {error}")
             await self._make_safe_at_once()
+            self._journal.event("failed", error=f"{type(error).__name__}: {error}")
             raise
         finally:
             outcome = self._outcome()
@@ -246,8 +247,12 @@ class ControlLoop:
             has_controlled=self._governor.has_controlled,
             snapshot=cycle.snapshot,
         )
-        for watcher in self._watchers:
-            watcher(view)
+        for watcher in tuple(self._watchers):
+            try:
+                watcher(view)
+            except (Exception, SystemExit) as error:  # rich exits where its terminal is gone
+                self._watchers.remove(watcher)
+                self._journal.event("watcher_failed", error=f"{type(error).__name__}: {error}")
 
     def _record(self, cycle: _Cycle, is_late: bool) -> CycleRecord:
         nothing = np.full(len(self._settings.setpoints), np.nan)
@@ -285,10 +290,12 @@ class ControlLoop:
         period_s, end_s = self._timing.period_s, self._clock.now() + _SOON_S
         while self._commands.unconfirmed and self._clock.now() < end_s:
             begin_s = self._clock.now()
-            outgoing = self._commands.to_make_safe(self._settings.limits.safe)
-            self._commands.sent(await self._exchange.write(outgoing, period_s), begin_s)
-            self._commands.see(await self._exchange.read(period_s), self._clock.now(), is_own=False)
-            self._commands.confirm_safe(begin_s)
+            # Whatever fails here, the next round tries again.
+            with suppress(Exception):
+                outgoing = self._commands.to_make_safe(self._settings.limits.safe)
+                self._commands.sent(await self._exchange.write(outgoing, period_s), begin_s)
+                self._commands.see(await self._exchange.read(period_s), self._clock.now(), is_own=False)
+                self._commands.confirm_safe(begin_s)
             await self._clock.sleep_until(begin_s + period_s)
 
     def _outcome(self) -> Outcome:

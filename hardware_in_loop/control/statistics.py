@@ -7,8 +7,8 @@ import numpy as np
 
 from hardware_in_loop.control.segments import LATENCIES
 
-_KEPT = 100_000
-"""Cycles that percentiles look back at; the record has all."""
+_KEPT = 3_000
+"""Cycles that percentiles look back at, which the live view works out four times a second; the record has all."""
 PERCENTILES = (50.0, 99.0)
 
 

@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 
 from hardware_in_loop.control.audit import audit_writes
+from hardware_in_loop.control.commands import Commands
+from hardware_in_loop.control.log import read_log
 from hardware_in_loop.control.outcome import Mode
 from hardware_in_loop.control.states import TRANSITIONS, State, Trigger, next_state, table
 from hardware_in_loop.errors import RigError
+from hardware_in_loop.link import Reading, Snapshot, WriteResult
 from tests.hil.plant import ACTIONS, Plant, SimulatedClock, settings
 from tests.hil.runs import Bench
 
@@ -296,11 +299,94 @@ def test_link_that_hangs_or_raises_is_a_missed_exchange(tmp_path):
 
 
 def test_failure_of_the_loop_itself_makes_the_devices_safe_at_once(tmp_path):
-    bench = Bench(tmp_path).at(20, lambda: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
+    bench = Bench(tmp_path).at(20, lambda: setattr(bench.loop, "_pilot", None))
+    write, failures = bench.plant.write, iter([OSError("first"), ValueError("second")])
+
+    async def fail_twice(setpoints, deadline_s):
+        for error in failures:
+            raise error
+        return await write(setpoints, deadline_s)
+
+    bench.at(20, lambda: setattr(bench.plant, "write", fail_twice))
+    with pytest.raises(AttributeError):
         bench.run(5.0)
     assert bench.plant.setpoint == dict.fromkeys(ACTIONS, 0.0)
     assert not bench.plant.is_open
+    assert "failed" in [e.kind for e in read_log(bench.folder).events]
+
+
+def test_display_that_fails_is_left_out_and_control_goes_on(tmp_path):
+    bench = Bench(tmp_path)
+
+    def gone(view):
+        if view.record.cycle == 20:
+            raise SystemExit(1)
+        assert view.record.cycle < 20
+
+    bench.loop._watchers.append(gone)
+    log = bench.run(5.0)
+    assert set(log.states[20:45]) == {State.ACTIVE}
+    assert [e.data["error"] for e in log.of_kind("watcher_failed")] == ["SystemExit: 1"]
+    assert bench.outcome.unconfirmed == ()
+
+
+@pytest.mark.parametrize("cycle", range(1, 12))
+def test_stop_while_settling_never_ends_in_control(tmp_path, cycle):
+    bench = Bench(tmp_path).at(cycle, lambda: bench.operator.ask(Trigger.STOP, "test"))
+    log = bench.run(60.0)
+    assert State.ACTIVE not in log.states[cycle + 1 :]
+    assert len(log.states) < 30
+    assert bench.plant.setpoint == dict.fromkeys(ACTIONS, 0.0)
+
+
+def test_stop_after_control_was_taken_away_moves_nothing(tmp_path):
+    bench = Bench(tmp_path, rules=settings(settle_cycles=20))
+    bench.at(40, lambda: bench.operator.ask(Trigger.DISARM, "test"))
+    bench.at(60, lambda: bench.operator.ask(Trigger.ARM, "test"))
+    bench.at(70, lambda: bench.operator.ask(Trigger.STOP, "test"))
+    log = bench.run(60.0)
+    assert log.states[69] == State.ARMED
+    # What the policy would have done meanwhile was never sent, so nothing is to be taken back.
+    assert np.abs(log.block("limited")[69]).max() > 0.1
+    assert np.nan_to_num(log.block("written")[60:]).tolist() == np.zeros_like(log.block("written")[60:]).tolist()
+    assert bench.outcome.unconfirmed == ()
+
+
+def test_emergency_stop_is_left_only_when_safe_setpoints_are_confirmed(tmp_path):
+    bench = Bench(tmp_path).at(20, lambda: bench.plant.stuck.add(ACTIONS[0]))
+    for cycle, order in ((20, Trigger.ESTOP), (20, Trigger.RESET), (30, Trigger.RESET), (45, Trigger.RESET)):
+        bench.at(cycle, lambda order=order: bench.operator.ask(order, "test"))
+    bench.at(40, bench.plant.stuck.clear)
+    log = bench.run(6.0)
+    assert set(log.states[21:46]) == {State.ESTOP}
+    assert log.states[46] == State.SHADOW
+    both, one = [e.data["why"] for e in log.of_kind("refused")]
+    assert both == [f"'{c}': safe set-point not confirmed" for c in ACTIONS]
+    assert one == both[:1]
+
+
+def test_old_reading_of_a_safe_setpoint_confirms_nothing():
+    rules = settings()
+    commands = Commands(rules)
+
+    def show(values, now_s):
+        snapshot = Snapshot(
+            readings={},
+            setpoints={c: Reading(value=v, acquired_s=now_s) for c, v in zip(ACTIONS, values, strict=True)},
+            devices={},
+        )
+        commands.see(snapshot, now_s, is_own=True)
+        commands.confirm_safe(now_s)
+
+    show([0.0, 0.0], 1.0)
+    commands.begin(1.0)
+    commands.sent({ACTIONS[0]: WriteResult(value=0.3), ACTIONS[1]: WriteResult(value=0.0)}, 1.0)
+    # The device still shows what was in force before, and takes 0.3 in a moment.
+    show([0.0, 0.0], 1.1)
+    assert commands.unconfirmed == [ACTIONS[0]]
+    commands.sent({ACTIONS[0]: WriteResult(value=0.0)}, 1.2)
+    show([0.0, 0.0], 1.3)
+    assert commands.unconfirmed == []
 
 
 def test_devices_without_a_setpoint_in_force_start_from_the_safe_one(tmp_path):
