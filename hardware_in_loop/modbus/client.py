@@ -238,6 +238,8 @@ class ModbusClient:
         """Connect again, with pauses that grow."""
         while True:
             await self._lost.wait()
+            # Also that of an old connection comes here, once the new one is up.
+            self._lost.clear()
             delay_s = FIRST_DELAY_S
             while not self.is_connected:
                 await asyncio.sleep(delay_s)
@@ -245,22 +247,21 @@ class ModbusClient:
                 await self._connect()
 
     async def _connect(self) -> None:
-        self._lost.clear()
+        client, is_up = None, False
         try:
             client = self._new_client()
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 is_up = await client.connect()
+            if not is_up:
+                self._why = "refused, or no such host"
         except Exception as error:  # pymodbus, ssl and pyserial share no base
             self._why = str(error) or type(error).__name__
-            is_up, client = False, None
+        finally:
+            if client is not None and not is_up:
+                client.close()
         if is_up:
             self._client = client
             self.connections += 1
-        else:
-            if client is not None:
-                self._why = "refused, or no such host"
-                client.close()
-            self._lost.set()
 
     def _new_client(self) -> Any:
         t = self._transport

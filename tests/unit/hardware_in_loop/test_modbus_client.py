@@ -51,6 +51,23 @@ async def connected(port, **settings):
     return client
 
 
+def test_late_word_of_an_old_connection_does_not_stop_the_loop():
+    async def check():
+        async with serving() as server:
+            client = await connected(server.port)
+            try:
+                # As when the connection before is reported lost after the new one is up.
+                client._trace_connect(False)
+                await asyncio.wait_for(asyncio.sleep(0.05), 1.0)
+                assert not client._lost.is_set()
+                assert client.is_connected
+                assert client.connections == 1
+            finally:
+                await client.close()
+
+    run(check())
+
+
 @pytest.mark.parametrize(("answer", "fault"), BAD.values(), ids=BAD)
 def test_wrong_replies_are_faults_and_no_data(answer, fault):
     async def check():
