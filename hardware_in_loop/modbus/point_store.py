@@ -39,6 +39,7 @@ class PointStore:
             for address in range(point.address, point.end):
                 self._words[point.table].setdefault(address, 0)
                 self._owner[point.table, address] = point
+        self._held: set[str] = set()
         self.on_write: OnWrite = lambda values: None
         """Called with what was written before it is in force."""
 
@@ -70,10 +71,22 @@ class PointStore:
         self.set_words(name, self._points[name].encode_unchecked(value))
 
     def set_words(self, name: str, words: Sequence[int]) -> None:
-        """Let a point hold these registers, whatever they mean."""
+        """Let a point hold these registers, whatever they mean; one that is held keeps its own."""
+        if name in self._held:
+            return
         point = self._points[name]
         for i, word in enumerate(words):
             self._words[point.table][point.address + i] = word
+
+    def hold(self, name: str, words: Sequence[int] | None = None) -> None:
+        """Keep a point as it is, or at these registers, whatever is set or written, until it is released."""
+        if words is not None:
+            self.set_words(name, words)
+        self._held.add(name)
+
+    def release(self, name: str) -> None:
+        """Let a point be set and written again."""
+        self._held.discard(name)
 
     def read(self, table: Table, address: int, count: int) -> Sequence[int]:
         """Registers or bits."""
@@ -89,7 +102,7 @@ class PointStore:
             raise Refusal(Code.ILLEGAL_ADDRESS) from None
 
     def write(self, table: Table, address: int, values: Sequence[int]) -> None:
-        """Take values for whole points within their limits."""
+        """Take values for whole points within their limits; for those that are held they are acknowledged and lost."""
         given = dict(enumerate(values, start=address))
         touched: dict[str, Point] = {}
         for a in given:
@@ -98,8 +111,9 @@ class PointStore:
                 raise Refusal(Code.ILLEGAL_ADDRESS)
             touched[point.name] = point
         decoded = {name: self._decoded(point, given) for name, point in touched.items()}
-        self.on_write(decoded)
-        self._words[table].update(given)
+        self.on_write({name: value for name, value in decoded.items() if name not in self._held})
+        for point in touched.values():
+            self.set_words(point.name, [given[a] for a in range(point.address, point.end)])
 
     @staticmethod
     def _decoded(point: Point, given: Mapping[int, int]) -> float:

@@ -70,8 +70,6 @@ class VirtualDevice:
         self._switched_on_s = 0.0
         self.is_local = False
         """Somebody at the device has taken it away from the network."""
-        self.frozen: dict[str, None] = {}
-        """Points that are stuck."""
         rig, points = file.rig, self.store.points
         self.sources: tuple[Binding, ...] = tuple(
             bind(source, points[source.point], channel)
@@ -101,7 +99,7 @@ class VirtualDevice:
         for command in self.commands.values():
             command.tick(now_s)
         heartbeat, remote = self.settings.heartbeat, self.settings.remote
-        if heartbeat is not None and heartbeat.read is not None and heartbeat.read not in self.frozen:
+        if heartbeat is not None and heartbeat.read is not None:
             limit = self.store.points[heartbeat.read].type.limits[1]
             self.store.set(heartbeat.read, math.floor(now_s - self._switched_on_s) % limit)
         if remote is not None:
@@ -132,8 +130,6 @@ class VirtualDevice:
         return {b.channel.name: b.decode(self.store.words(b.point.name)) for b in self.sources}
 
     def _set(self, point: Point, value: float) -> None:
-        if point.name in self.frozen:
-            return
         try:
             self.store.set(point.name, value)
         except EncodingError:

@@ -41,10 +41,10 @@ class FaultSettings(Settings):
         "local",
     ]
     """`latency`: replies come later. `jitter`: by a random time. `drop`: a share of them does not come. `exception`:
-    they are exceptions. `half_open`: connections stay and nothing comes. `stuck`: points keep their value.
-    `swapped_words`: points have another byte order. `nan`: points have no value. `over_range`: points show more than
-    can be. `reboot`: away for a while, then as switched on. `disconnect`: away for a while. `local`: set-points are
-    refused."""
+    they are exceptions. `half_open`: connections stay and nothing comes. `stuck`: points keep their value, and writes
+    are acknowledged and lost. `swapped_words`: points have another byte order. `nan`: points have no value.
+    `over_range`: points show more than can be. `reboot`: away for a while, then as switched on. `disconnect`: away for
+    a while. `local`: set-points are refused."""
     seconds: NonNegativeFloat = 2.0
     """Of latency, of the largest jitter, or away."""
     share: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
@@ -65,7 +65,6 @@ class Faults:
         self._rng = np.random.default_rng(seed)
         self._in_force: dict[str, FaultSettings] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._held: dict[str, tuple[int, ...]] = {}
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -85,10 +84,10 @@ class Faults:
         if fault.kind in ("nan", "over_range"):
             words = {p.name: _bad_words(p, fault.kind) for p in self._points(fault)}
             for name, registers in words.items():
-                self._hold(name, registers)
+                self._device.store.hold(name, registers)
         elif fault.kind == "stuck":
             for point in self._points(fault):
-                self._hold(point.name, self._device.store.words(point.name))
+                self._device.store.hold(point.name)
         elif fault.kind == "local":
             self._device.is_local = True
         elif fault.kind in ("reboot", "disconnect"):
@@ -106,7 +105,7 @@ class Faults:
                 continue
             if each in ("nan", "over_range", "stuck"):
                 for point in self._points(fault):
-                    self._device.frozen.pop(point.name, None)
+                    self._device.store.release(point.name)
             if each == "local":
                 self._device.is_local = False
 
@@ -140,10 +139,6 @@ class Faults:
         points = self._device.store.points
         names = fault.points or tuple(dict.fromkeys(b.point.name for b in self._device.sources))
         return [points[name] for name in names]
-
-    def _hold(self, name: str, words: tuple[int, ...]) -> None:
-        self._device.store.set_words(name, words)
-        self._device.frozen[name] = None
 
     def _later(self, coroutine: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(coroutine)

@@ -259,6 +259,22 @@ def test_faults_of_measurements(simulator, file):
     run(check())
 
 
+def test_stuck_setpoint_is_acknowledged_and_stays(simulator, file):
+    async def check():
+        async with lab(simulator, file) as (emulator, link):
+            await link.write({"pv.10.q_share": 0.2}, 1.0)
+            point = file.rig.actions["pv.10.q_share"].point
+            await begin(emulator, "pv_10", kind="stuck", points=[point])
+            result = (await link.write({"pv.10.q_share": 0.4}, 1.0))["pv.10.q_share"]
+            assert result.problem == ""
+            assert (await link.read(1.0)).setpoints["pv.10.q_share"].value == pytest.approx(0.2, abs=1e-3)
+            emulator.faults["pv_10"].end()
+            await link.write({"pv.10.q_share": 0.4}, 1.0)
+            assert (await link.read(1.0)).setpoints["pv.10.q_share"].value == pytest.approx(0.4, abs=1e-3)
+
+    run(check())
+
+
 def test_control_port_answers_asks_and_refuses(simulator, file):
     async def check():
         async with lab(simulator, file) as (emulator, link):
