@@ -1,6 +1,9 @@
 """What the commands for rigs do: run, check, replay."""
 
 import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -89,9 +92,15 @@ async def _check(
 ) -> tuple[Path, Checklist]:
     async with open_session(bundle, rig, rigs) as session:
         commissioning = Commissioning(
-            session.link, session.pilot, session.settings, session.write_tests, MonotonicClock()
+            session.link,
+            session.pilot,
+            session.settings,
+            session.write_tests,
+            MonotonicClock(),
+            Operator(stop_file=session.stop_file).is_stop_file_there,
         )
-        items = await commissioning.check(with_writes)
+        with _cancelled_by_signals():
+            items = await commissioning.check(with_writes)
         checklist = Checklist(
             rig=session.file.name,
             bundle=display_path(bundle),
@@ -104,6 +113,32 @@ async def _check(
     path = check_path(checks, checklist.rig, checklist.hashes)
     write_checklist(path, checklist)
     return path, checklist
+
+
+@contextmanager
+def _cancelled_by_signals() -> Iterator[None]:
+    """Inside of a `with` SIGTERM and SIGHUP end the running task as Ctrl-C does, so that it leaves devices safe."""
+    loop, task, seen = asyncio.get_running_loop(), asyncio.current_task(), []
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+    def end(number: int) -> None:
+        seen.append(signal.Signals(number).name)
+        if task is not None:
+            task.cancel()
+
+    for number in numbers:
+        with suppress(NotImplementedError):  # an event loop that has no signals
+            loop.add_signal_handler(number, end, number)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not seen:
+            raise
+        raise RunError(f"check: ended by {seen[0]}; set-points written so far were made safe") from None
+    finally:
+        for number in numbers:
+            with suppress(NotImplementedError):
+                loop.remove_signal_handler(number)
 
 
 def replay_run(folder: Path, bundle: Path | None) -> Replay:

@@ -1,7 +1,8 @@
 """Checking a rig before control: all is read, set-points are written and read back in a window, timers run out."""
 
+import math
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 
@@ -33,25 +34,41 @@ _MOST_READ_SHARE = 0.9
 """Share of the time for reading that may be used up."""
 _SETTLE_S = 1.0
 """Time that devices get to follow a set-point before what it did is read. Assumed: a few response times."""
+STOP_ITEM = "stop input"
 _SHOWN_S = 2.0
 """Time that is given to read a set-point back, so that a missed exchange does not count against the device."""
+
+
+class _StopAskedError(Exception):
+    """The stop input of the rig or its stop file."""
 
 
 class Commissioning:
     """Checks on an open rig."""
 
     def __init__(
-        self, link: RigLink, pilot: Pilot, settings: ControlSettings, tests: Mapping[str, WriteTest], clock: Clock
+        self,
+        link: RigLink,
+        pilot: Pilot,
+        settings: ControlSettings,
+        tests: Mapping[str, WriteTest],
+        clock: Clock,
+        is_stop_file_there: Callable[[], bool] = lambda: False,
     ) -> None:
         """Prepare the checks.
 
         Args:
             tests: by action channel.
+            is_stop_file_there: asked in every cycle; ends the check, as the stop input of the rig does.
         """
         self._exchange, self._pilot, self._settings = Exchange(link), pilot, settings
         self._tests, self._clock, self._watch = tests, clock, Watch(settings)
         self._sources = {c.name: c for c in pilot.observation}
+        self._is_stop_file_there = is_stop_file_there
         self._read_times_s: list[float] = []
+        self._commanded: dict[str, float] = {}
+        """Set-points that ramps go on from, by channel."""
+        self._is_writing = False
 
     @property
     def times_ms(self) -> dict[str, float]:
@@ -76,12 +93,18 @@ class Commissioning:
                 Item(kind="write-readback", subject=c, status=Status.SKIPPED, detail="reading has failed")
                 for c in self._tests
             ]
+        self._is_writing, is_stopped = True, False
         try:
             for rule in self._settings.setpoints:
                 items += await self._check_write(rule, self._tests[rule.channel])
             items += await self._check_reversion()
+        except _StopAskedError:
+            is_stopped = True
+            detail = "was set during the check, which ended there; clear it"
+            items.append(Item(kind=STOP_ITEM, subject="rig", status=Status.FAIL, detail=detail))
         finally:
-            items += await self._make_safe()
+            self._is_writing = False
+            items += await self._make_safe(at_once=is_stopped)
         return items
 
     async def _read(self, cycles: int = 1) -> list[Snapshot]:
@@ -91,13 +114,29 @@ class Commissioning:
             begin_s = self._clock.now()
             snapshots.append(await self._exchange.read(self._settings.timing.read_share * period_s))
             self._read_times_s.append(self._clock.now() - begin_s)
+            if self._is_writing and (snapshots[-1].operator_stop or self._is_stop_file_there()):
+                raise _StopAskedError
             await self._clock.sleep_until(begin_s + period_s)
         return snapshots
 
     async def _write(self, setpoints: Mapping[str, float]) -> dict[str, str]:
         """Problems by channel, those that were acknowledged left out."""
         results = await self._exchange.write(setpoints, self._settings.timing.period_s)
+        self._commanded |= setpoints
         return {c: results[c].problem if c in results else "no result" for c in setpoints if not is_ok(results, c)}
+
+    async def _approach(self, setpoints: Mapping[str, float]) -> dict[str, str]:
+        """Write set-points no faster than their ramps, from those last written; problems by channel."""
+        rules = {rule.channel: rule for rule in self._settings.setpoints}
+        period_s = self._settings.timing.period_s
+        starts = {c: self._commanded.get(c, rules[c].safe) for c in setpoints}
+        count = max(math.ceil(abs(v - starts[c]) / (rules[c].ramp_per_s * period_s)) for c, v in setpoints.items())
+        for i in range(1, max(count, 1)):
+            begin_s = self._clock.now()
+            await self._write({c: starts[c] + (v - starts[c]) * i / count for c, v in setpoints.items()})
+            await self._read()
+            await self._clock.sleep_until(begin_s + period_s)
+        return await self._write(setpoints)
 
     async def _check_reading(self) -> list[Item]:
         found: dict[tuple[str, str], str] = {}
@@ -115,7 +154,7 @@ class Commissioning:
         items = [channel_item(c, snapshots, found) for c in self._pilot.observation]
         items += [device_item(name, last, found, missed[name], cycles) for name in last.devices]
         if any(trigger == Trigger.STOP_INPUT for trigger, _ in found):
-            items.append(Item(kind="stop input", subject="rig", status=Status.FAIL, detail="is set; clear it"))
+            items.append(Item(kind=STOP_ITEM, subject="rig", status=Status.FAIL, detail="is set; clear it"))
         for rule in self._settings.setpoints:
             items.append(setpoint_item(rule, last))
         return [*items, self._timing_item()]
@@ -134,9 +173,11 @@ class Commissioning:
         values[2:2] = values[:1]
         seen: list[str] = []
         before = (await self._read())[-1]
+        now = before.setpoints.get(channel)
+        self._commanded[channel] = now.value if now is not None and np.isfinite(now.value) else rule.safe
         measured: list[tuple[float, dict[str, np.ndarray]]] = []
         for value in values:
-            problem = (await self._write({channel: value})).get(channel, "")
+            problem = (await self._approach({channel: value})).get(channel, "")
             if problem:
                 return [Item(kind=kind, subject=channel, status=Status.FAIL, detail=f"{value:g} refused: {problem}")]
             after = await self._shown([channel], self._clock.now() + rule.readback_within_s)
@@ -205,7 +246,7 @@ class Commissioning:
             return items
         rules = {rule.channel: rule for rule in self._settings.setpoints}
         values = {c: values_of(rules[c], t)[0] for c, t in timed.items()}
-        refused = await self._write(values)
+        refused = await self._approach(values)
         begin_s, longest_s = self._clock.now(), max(t.reversion_s or 0.0 for t in timed.values())
         reverted: dict[str, float] = {}
         while self._clock.now() < begin_s + longest_s + TIMER_MARGIN_S and len(reverted) < len(values):
@@ -215,11 +256,12 @@ class Commissioning:
                 is_new = reading is not None and reading.acquired_s > begin_s + rules[channel].readback_within_s
                 if is_new and reading and not abs(reading.value - value) <= rules[channel].readback_tolerance:
                     reverted.setdefault(channel, self._clock.now() - begin_s)
+                    self._commanded.pop(channel, None)
         return items + [reversion_item(c, timed[c], reverted.get(c), refused.get(c, "")) for c in timed]
 
-    async def _make_safe(self) -> list[Item]:
+    async def _make_safe(self, *, at_once: bool) -> list[Item]:
         safe = {rule.channel: rule.safe for rule in self._settings.setpoints}
-        problems = await self._write(safe)
+        problems = await (self._write(safe) if at_once else self._approach(safe))
         within_s = max(r.readback_within_s for r in self._settings.setpoints)
         snapshot = await self._shown(safe, self._clock.now() + within_s)
         for rule in self._settings.setpoints:

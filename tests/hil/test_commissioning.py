@@ -52,6 +52,37 @@ def test_good_rig_passes_and_is_left_safe():
     assert {subject for kind, subject in items if kind == "read"} == {*BUSES, *FOLLOWED}
 
 
+def test_setpoints_go_along_their_ramps():
+    plant, items = commission(window=(-0.6, 0.6))
+    assert failed(items) == {}
+    for channel in ACTIONS:
+        # The last one comes after the timer has run out, when the device is at the safe set-point by itself.
+        times, values = np.array([(t, v) for t, c, v in plant.log if c == channel][:-1]).T
+        # Hand-worked: 2.0 per s, cycles of 0.1 s.
+        assert np.abs(np.diff(values)).max() <= 0.2 + 1e-9
+        moves = np.abs(np.diff(values)) > 0.0
+        assert np.diff(times)[moves].min() >= 0.1 - 1e-9
+        assert values.max() == pytest.approx(0.6)
+
+
+def test_stop_input_ends_the_check_and_leaves_devices_safe_at_once():
+    def stop_later(plant):
+        read = plant.read
+
+        async def read_and_stop(deadline_s):
+            plant.operator_stop = any(value > 0.3 for *_, value in plant.log)
+            return await read(deadline_s)
+
+        plant.read = read_and_stop
+
+    plant, items = commission(stop_later, window=(-0.6, 0.6))
+    assert failed(items) == {("stop input", "rig"): "was set during the check, which ended there; clear it"}
+    assert plant.setpoint == dict.fromkeys(ACTIONS, 0.0)
+    # The second unit was never written but to make it safe.
+    assert {value for _, c, value in plant.log if c == ACTIONS[1]} == {0.0}
+    assert plant.log[-1][0] - max(t for t, _, v in plant.log if v > 0.3) < 0.3
+
+
 def reverse_signs(plant):
     true_values = plant.true_values
 
