@@ -1,7 +1,9 @@
 """The control loop in a thread of its own, for programs that act step by step."""
 
 import asyncio
+import atexit
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +19,7 @@ from hardware_in_loop.control.states import State, Trigger
 
 _START_S = 120.0
 """Time for connection, check of all readings, arming and calm cycles."""
-_LEAVE_S = 60.0
+_ASK_AGAIN_S = 1.0
 
 
 class HeldAction:
@@ -54,12 +56,15 @@ class Background:
         """
         self._changed = threading.Condition()
         self._running: Running | None = None
+        self._is_stopping = False
         self._view: View | None = None
         self._cycles = 0
         self._outcome: Outcome | None = None
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, args=(work,), name="rig", daemon=True)
         self._thread.start()
+        # The thread ends with the program, and must not before the devices are safe.
+        atexit.register(self.stop)
 
     @property
     def view(self) -> View:
@@ -71,14 +76,29 @@ class Background:
         """Called in the thread once the rig is open."""
         running.watchers.append(self._watch)
         self._running = running
+        if self._is_stopping:
+            self.ask(Trigger.STOP, "the environment was closed")
 
-    def wait_for(self, states: tuple[State, ...]) -> None:
+    def wait_for(self, states: tuple[State, ...], order: Trigger | None = None) -> None:
         """Wait until the loop is in one of these states and has measurements.
+
+        Args:
+            states: that are waited for.
+            order: given to the loop every second meanwhile, as it may be refused for what is over in a moment.
 
         Raises:
             RunError: if it does not get there; what the loop itself raised comes as it is.
         """
-        self._wait(lambda: self._view is not None and self._view.record.state in states, _START_S, " or ".join(states))
+
+        def is_there() -> bool:
+            return self._view is not None and self._view.record.state in states
+
+        end_s = time.monotonic() + _START_S
+        while order is not None and not self._is_met(is_there, _ASK_AGAIN_S):
+            if self._outcome is not None or time.monotonic() > end_s:
+                break
+            self.ask(order, "the environment")
+        self._wait(is_there, max(end_s - time.monotonic(), 0.0), " or ".join(states))
 
     def wait_cycles(self, cycles: int, limit_s: float) -> None:
         """Wait for the end of some more cycles.
@@ -95,9 +115,11 @@ class Background:
             self._running.operator.ask(trigger, source)
 
     def stop(self) -> Outcome | None:
-        """End the run; safe set-points first, if it has controlled."""
+        """End the run; safe set-points first, if it has controlled, however long their ramps take."""
+        atexit.unregister(self.stop)
+        self._is_stopping = True
         self.ask(Trigger.STOP, "the environment was closed")
-        self._thread.join(_LEAVE_S)
+        self._thread.join()
         return self._outcome
 
     def _watch(self, view: View) -> None:
@@ -114,10 +136,13 @@ class Background:
             self._changed.notify_all()
 
     def _wait(self, is_met: Callable[[], bool], limit_s: float, what: str) -> None:
+        if not self._is_met(is_met, limit_s):
+            state = "none" if self._view is None else self._view.record.state
+            raise RunError(f"rig: waited {limit_s:.0f} s for {what}; its state is {state}; see the events of the run")
+
+    def _is_met(self, is_met: Callable[[], bool], limit_s: float) -> bool:
         with self._changed:
             self._changed.wait_for(lambda: is_met() or self._error is not None or self._outcome is not None, limit_s)
         if self._error is not None:
             raise self._error
-        if not is_met():
-            state = "none" if self._view is None else self._view.record.state
-            raise RunError(f"rig: waited {limit_s:g} s for {what}; its state is {state}; see the events of the run")
+        return is_met()

@@ -80,6 +80,7 @@ class RigEnv(gymnasium.Env[np.ndarray, np.ndarray]):
             raise ConfigError(f"{task_id}: bundle '{bundle}' is of task '{manifest.task}'; name a bundle of {task_id}")
         self._mode, self._steps_per_episode, self._steps = Mode(mode), steps_per_episode, 0
         self._held = HeldAction(len(manifest.action))
+        self._safe_action = self._held.action
         self._voltages = [i for i, c in enumerate(manifest.observation) if c.unit == "pu"]
         self.manifest = manifest
         encoded = Codec.of(manifest.observation)
@@ -95,7 +96,11 @@ class RigEnv(gymnasium.Env[np.ndarray, np.ndarray]):
                 return await self._work(background, session, Path(checks), None if folder is None else Path(folder))
 
         self._background = Background(work)
-        self._background.wait_for((State.SHADOW, State.ARMED, State.ACTIVE))
+        try:
+            self._background.wait_for((State.SHADOW, State.ARMED, State.ACTIVE))
+        except BaseException:
+            self._background.stop()
+            raise
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, Info]:
         """Wait for control; a rig goes on from where it is.
@@ -109,10 +114,11 @@ class RigEnv(gymnasium.Env[np.ndarray, np.ndarray]):
             raise ConfigError(
                 f"rig: reset has the options {', '.join(options)}; allowed: none, a rig cannot be set back"
             )
-        self._held.action = np.zeros_like(self._held.action)
-        if self._mode is Mode.ACTIVE and self._background.view.record.state != State.ACTIVE:
-            self._background.ask(Trigger.ARM, "reset of the environment")
-        self._background.wait_for((State.ACTIVE,) if self._mode is Mode.ACTIVE else (State.SHADOW,))
+        self._held.action = self._safe_action
+        if self._mode is Mode.ACTIVE:
+            self._background.wait_for((State.ACTIVE,), Trigger.ARM)
+        else:
+            self._background.wait_for((State.SHADOW,))
         self._steps = 0
         return self._observation(), self._info()
 
@@ -154,6 +160,8 @@ class RigEnv(gymnasium.Env[np.ndarray, np.ndarray]):
             raise RunError(f"mode active: {problem}")
         now = datetime.now(UTC)
         self.folder = folder or _RUNS / session.file.name / f"{now:%Y%m%dT%H%M%S%fZ}-gym-{self._mode}"
+        safe = session.settings.limits.safe.astype(np.float32)
+        self._safe_action = self._held.action = Codec.of(self.manifest.action).encode(safe)
         timing = session.settings.timing
         self._step_s, self._period_s = timing.policy_period_s, timing.period_s
         # The action may change at any time, so it is looked at in every cycle.

@@ -23,6 +23,8 @@ from hardware_in_loop.control.segments import Layout, Segments
 
 RUN_FILE = "run.json"
 FLUSH_S = 0.4
+_STALLED_S = 5.0
+"""Rows that have waited this long are reported; a slow disk takes a second."""
 _MOST_ROWS = 60_000
 """Rows that are kept while they cannot be written; the oldest are given up, and counted, beyond."""
 
@@ -94,7 +96,7 @@ class Recorder:
         self._rows: deque[CycleRecord] = deque()
         self._lock = threading.Lock()
         self._problem = ""
-        self._start = time.monotonic()
+        self._start = self._flushed_s = time.monotonic()
         self._wake, self._is_closing = threading.Event(), False
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
@@ -102,6 +104,8 @@ class Recorder:
     @property
     def problem(self) -> str:
         """Why the newest rows or events are not in files; empty if they are."""
+        if not self._is_closing and time.monotonic() - self._flushed_s > _STALLED_S:
+            return f"nothing was written for {_STALLED_S:g} s"
         return self._problem or self.events.problem
 
     def add(self, row: CycleRecord) -> None:
@@ -127,6 +131,7 @@ class Recorder:
         while not self._is_closing:
             self._wake.wait(FLUSH_S)
             self._flush()
+            self._flushed_s = time.monotonic()
         self._flush()
         self._merge()
 

@@ -18,13 +18,10 @@ from hardware_in_loop.control.settings import (
     VoltageModel,
 )
 from hardware_in_loop.errors import RigFileError
+from hardware_in_loop.rig.binding import readback_tolerance
 from hardware_in_loop.rig.files import RigFile
 from hardware_in_loop.rig.schema import RegisterSource, Rig, Safety, Sink
 
-_COUNTS = 1.5
-"""Read-back may differ by this many counts: one for rounding in the device, half for ours."""
-_FLOAT_SHARE = 1e-6
-"""Read-back of float registers may differ by this share of the range."""
 _REFRESH_S = 0.5
 """Devices get the controller's heartbeat, which goes on once a second, at least this often."""
 _KEY = "channel"
@@ -62,7 +59,6 @@ def control_settings(file: RigFile, manifest: Manifest, registers: Mapping[str, 
 
 
 def _setpoint(channel: Channel, sink: Sink, register: Register) -> SetpointRule:
-    tolerance = _COUNTS * register.step if register.step > 0 else _FLOAT_SHARE * (sink.high - sink.low)
     return SetpointRule(
         channel=channel.name,
         low=sink.low,
@@ -74,7 +70,7 @@ def _setpoint(channel: Channel, sink: Sink, register: Register) -> SetpointRule:
         deadband=sink.deadband,
         min_interval_s=sink.min_write_interval_s,
         response_s=sink.response_s,
-        readback_tolerance=sink.readback_tolerance or tolerance,
+        readback_tolerance=readback_tolerance(sink, register.step),
         readback_within_s=sink.readback_within_s,
     )
 
@@ -102,10 +98,20 @@ def _timing(rig: Rig, step_s: float) -> Timing:
         deadline_share=safety.deadline_share,
         max_missed_cycles=safety.max_missed_cycles,
         heartbeat_s=min(heartbeats, default=Timing.heartbeat_s),
-        refresh_s=min(_REFRESH_S, safety.refresh_share * safety.reversion_s),
+        refresh_s=_refresh_s(safety),
         mismatch_cycles=safety.mismatch_cycles,
         armed_s=safety.arm_timeout_s,
     )
+
+
+def _refresh_s(safety: Safety) -> float:
+    """Time between two writes of all set-points.
+
+    The link sends again what is older than `refresh_share` of the timers when it is next asked to, so half of what is
+    left of them then must be longer than the time until that.
+    """
+    due_s = safety.refresh_share * safety.reversion_s
+    return min(_REFRESH_S, due_s, (safety.reversion_s - due_s) / 2.0)
 
 
 def _voltages(file: RigFile, observation: ChannelSet, action: ChannelSet) -> VoltageModel | None:

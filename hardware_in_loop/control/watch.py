@@ -36,7 +36,7 @@ class Watch:
         self._places = {rule.channel: i for i, rule in enumerate(settings.setpoints)}
         self._last: dict[str, Reading] = {}
         self._still_since: dict[str, float] = {}
-        self._beats: dict[str, tuple[int, float]] = {}
+        self._beats: dict[str, tuple[int | None, float]] = {}
         self._expected: dict[str, list[_Written]] = {}
         self._mismatches: dict[str, int] = {}
         self._unacknowledged: dict[str, str] = {}
@@ -181,14 +181,14 @@ class Watch:
             if device.is_remote is False:
                 text = "is in local operation, or another controller has it"
                 found.append(Finding(trigger=Trigger.LOCAL, subject=name, text=text))
-            if device.heartbeat is None:
+            if device.heartbeat is None and name not in self._beats:
                 continue
             count, since_s = self._beats.get(name, (None, now_s))
-            if count != device.heartbeat:
-                since_s = now_s
-            self._beats[name] = (device.heartbeat, since_s)
+            if device.heartbeat is not None and count != device.heartbeat:
+                count, since_s = device.heartbeat, now_s
+            self._beats[name] = (count, since_s)
             if now_s - since_s > self._settings.timing.heartbeat_s:
-                text = f"its heartbeat stands at {device.heartbeat} for {now_s - since_s:.1f} s"
+                text = f"its heartbeat stands at {count} for {now_s - since_s:.1f} s"
                 found.append(Finding(trigger=Trigger.HEARTBEAT, subject=name, text=text))
         return found
 

@@ -4,14 +4,14 @@ import asyncio
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gridenv.core.channels import ChannelSet
 from gridenv.core.errors import did_you_mean
 from hardware_in_loop.errors import EncodingError, RigError
 from hardware_in_loop.link import DeviceStatus, Reading, Snapshot, WriteResult
 from hardware_in_loop.modbus.device import RigDevice, open_all
-from hardware_in_loop.rig.binding import Binding
+from hardware_in_loop.rig.binding import Binding, readback_tolerance
 from hardware_in_loop.rig.feed import calendar, read_feed, wall_clock
 from hardware_in_loop.rig.files import RigFile
 from hardware_in_loop.rig.schema import ClockSource, ConstantSource, FeedSource, RegisterSource, Sink
@@ -113,7 +113,6 @@ class ModbusLink:
         self, device: RigDevice, setpoints: Mapping[str, float], until_s: float
     ) -> dict[str, WriteResult]:
         results: dict[str, WriteResult] = {}
-        beat_problem = await self._beat(device, until_s)
         for name, value in setpoints.items():
             sink, binding = self._rig.actions[name], device.layout.sinks[name]
             try:
@@ -121,12 +120,13 @@ class ModbusLink:
             except EncodingError as error:
                 results[name] = WriteResult(value=math.nan, problem=f"{device.where}: {error}")
                 continue
-            rounded = binding.decode(words)
-            problem = beat_problem
-            if not problem and not self._is_in_force(name, words):
+            problem = ""
+            if not self._is_in_force(name, words):
                 problem = await self._command(device, name, sink, binding, words, until_s)
-            results[name] = WriteResult(value=rounded, problem=problem)
-        return results
+            results[name] = WriteResult(value=binding.decode(words), problem=problem)
+        # Last, so that set-points, safe ones above all, never wait for it.
+        problem = await self._beat(device, until_s)
+        return {name: replace(r, problem=r.problem or problem) for name, r in results.items()}
 
     async def _command(
         self, device: RigDevice, name: str, sink: Sink, binding: Binding, words: tuple[int, ...], until_s: float
@@ -229,7 +229,13 @@ class ModbusLink:
             # Somebody else has changed it, or it has run out: the next write must not be held back.
             del self._written[name]
         binding = device.layout.sinks[name]
-        return Reading(value=binding.to_channel(value) if is_applied else math.nan, acquired_s=acquired_s)
+        in_force = binding.to_channel(value) if is_applied else math.nan
+        if written is not None and own is None and acquired_s > written.at_s + sink.readback_within_s:
+            # Only what the device made of it can be read; another value is a write that was lost.
+            gap = abs(in_force - binding.decode(written.words))
+            if not gap <= readback_tolerance(sink, binding.quantum):
+                self._written.pop(name, None)
+        return Reading(value=in_force, acquired_s=acquired_s)
 
     def _status(self, device: RigDevice) -> DeviceStatus:
         heartbeat, remote = device.settings.heartbeat, device.settings.remote

@@ -6,7 +6,12 @@ from gridenv.core.channels import Channel
 from hardware_in_loop.errors import EncodingError, RigFileError
 from hardware_in_loop.registers.points import Point
 from hardware_in_loop.registers.units import DIRECTED, factor, quantity
-from hardware_in_loop.rig.schema import Conversion
+from hardware_in_loop.rig.schema import Conversion, Sink
+
+_COUNTS = 1.5
+"""Read-back may differ by this many counts: one for rounding in the device, half for ours."""
+_FLOAT_SHARE = 1e-6
+"""Read-back of float registers may differ by this share of the range."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +85,17 @@ def bind(conversion: Conversion, point: Point, channel: Channel) -> Binding:
         gain=-gain if sign == "load" else gain,
         offset=conversion.offset,
     )
+
+
+def readback_tolerance(sink: Sink, quantum: float) -> float:
+    """How far the set-point that a device shows may be from the one written, in the channel's unit.
+
+    Args:
+        sink: of the set-point.
+        quantum: distance of neighbouring values that its register carries; 0 for floats.
+    """
+    tolerance = _COUNTS * quantum if quantum > 0 else _FLOAT_SHARE * (sink.high - sink.low)
+    return sink.readback_tolerance or tolerance
 
 
 def range_problem(binding: Binding, values: tuple[float, ...]) -> str | None:

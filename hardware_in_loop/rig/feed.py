@@ -27,7 +27,9 @@ class Feed:
     value: tuple[float, ...]
 
     def at(self, time_s: float) -> float:
-        """The value in force; NaN before the first, and later after the last than its rows are apart."""
+        """The value in force; NaN before the first, later after the last than its rows are apart, and at no time."""
+        if math.isnan(time_s):
+            return math.nan
         place = bisect.bisect_right(self.time_s, time_s) - 1
         longest = self.time_s[-1] - self.time_s[-2] if len(self.time_s) > 1 else math.inf
         return math.nan if place < 0 or time_s - self.time_s[-1] >= longest else self.value[place]

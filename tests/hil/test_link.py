@@ -11,6 +11,7 @@ import pytest
 
 from hardware_in_loop.errors import RigError
 from hardware_in_loop.modbus.link import ModbusLink
+from hardware_in_loop.modbus.protocol import Code, Refusal
 from hardware_in_loop.modbus.server import ModbusServer
 from tests.hil import plant_rig
 from tests.hil.wire import run
@@ -141,6 +142,52 @@ def test_unchanged_setpoint_is_sent_again_at_half_the_timer_and_never_runs_out(t
                 assert len(times) in (2, 3)
                 assert all(b - a > 0.7 for a, b in pairwise(times))
             assert it.devices["pv"].commands[NAME].reversions == 0
+
+    run(check())
+
+
+def test_refused_heartbeat_holds_no_setpoint_back(tmp_path):
+    async def check():
+        async with lab(tmp_path) as it:
+            inner = it.devices["pv"].store.on_write
+
+            def refuse_beats(values):
+                if "715.ControllerHb" in values:
+                    raise Refusal(Code.DEVICE_FAILURE)
+                inner(values)
+
+            it.devices["pv"].store.on_write = refuse_beats
+            result = (await it.link.write({NAME: 0.5}, 2.0))[NAME]
+            assert result.problem == "device 'pv': exception 4 (device failure)"
+            assert it.devices["pv"].commands[NAME].setpoint == pytest.approx(0.5)
+
+    run(check())
+
+
+def shown_elsewhere(values):
+    values["safety"]["reversion_s"] = 60
+    together = {k: v for k, v in plant_rig.SETPOINT["together"].items() if k != "704.VarSetPctRvrt"}
+    values["actions"][NAME] = {
+        **plant_rig.SETPOINT, "together": together, "readback": "704.VarSetPctRvrt", "readback_within_s": 0.2
+    }  # fmt: skip
+
+
+def test_lost_write_is_sent_again_where_another_point_shows_the_setpoint(tmp_path):
+    async def check():
+        async with lab(tmp_path, shown_elsewhere) as it:
+            store, writes = it.devices["pv"].store, []
+            inner = store.on_write
+            store.on_write = lambda values: (writes.append(values), inner(values))
+            await it.link.write({NAME: 0.5}, 2.0)
+            store.set("704.VarSetPctRvrt", 50.0)
+            await asyncio.sleep(0.25)
+            assert (await it.link.read(2.0)).setpoints[NAME].value == pytest.approx(0.5)
+            await it.link.write({NAME: 0.5}, 2.0)
+            assert sum("704.VarSetPct" in values for values in writes) == 1
+            store.set("704.VarSetPctRvrt", 0.0)
+            await it.link.read(2.0)
+            await it.link.write({NAME: 0.5}, 2.0)
+            assert sum("704.VarSetPct" in values for values in writes) == 2
 
     run(check())
 

@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -143,6 +144,25 @@ def wait_for(condition, limit_s=5.0):
     end_s = time.monotonic() + limit_s
     while not condition() and time.monotonic() < end_s:
         time.sleep(0.02)
+
+
+def test_writer_that_hangs_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("hardware_in_loop.control.recorder._STALLED_S", 1.0)
+    recorder, release = Recorder(tmp_path / "run", LAYOUT, {}), threading.Event()
+    write = recorder._segments.write
+
+    def wait_and_write(rows):
+        release.wait(10.0)
+        return write(rows)
+
+    recorder._segments.write = wait_and_write
+    recorder.add(row(0))
+    wait_for(lambda: recorder.problem)
+    assert recorder.problem == "nothing was written for 1 s"
+    release.set()
+    wait_for(lambda: not recorder.problem)
+    assert recorder.problem == ""
+    recorder.close()
 
 
 def test_event_log_on_a_full_device_keeps_lines_in_order(tmp_path, monkeypatch):

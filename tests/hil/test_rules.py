@@ -66,6 +66,12 @@ def test_settings_are_those_of_the_rig_file(rig):
     assert settings.longest_ramp_s == pytest.approx(1.0 / sink.ramp_per_s)
 
 
+def test_setpoints_are_renewed_well_before_timers_run_out(rig):
+    timing = load(rig, ("  reversion_s: 5", "  reversion_s: 1\n  refresh_share: 0.9")).timing
+    # Hand-worked: due after 0.9 s, asked at most 0.05 s later, before the timer of 1 s.
+    assert timing.refresh_s == pytest.approx(0.05)
+
+
 def test_policy_period_is_the_step_of_training_if_left_out(rig):
     assert load(rig, ("policy_period_s: 0.6\n", "")).timing.policy_period_s == 900.0
 

@@ -15,8 +15,12 @@ from hardware_in_loop.control.settings import (
     Timing,
     VoltageModel,
 )
+from hardware_in_loop.control.states import Trigger
 from hardware_in_loop.control.supervisor import InForce, Intervention, follow, respond, supervise, towards
+from hardware_in_loop.control.watch import Watch
 from hardware_in_loop.errors import RigFileError
+from hardware_in_loop.link import DeviceStatus, Snapshot
+from tests.hil.plant import settings
 
 PERIOD_S = 0.1
 LIMITS = Limits.of(
@@ -262,3 +266,17 @@ def test_measurement_rules_and_times_that_cannot_work_are_refused(measurement, t
             ),
         )
     assert message in str(refused.value)
+
+
+def test_heartbeat_that_is_not_available_any_more_stands_still():
+    watch = Watch(settings(heartbeat_s=1.0))
+
+    def beats(count, now_s):
+        snapshot = Snapshot(
+            readings={}, setpoints={}, devices={"meter": DeviceStatus(is_reachable=True, heartbeat=count)}
+        )
+        return [f.text for f in watch.assess(snapshot, now_s) if f.trigger is Trigger.HEARTBEAT]
+
+    assert beats(7, 10.0) == beats(8, 11.0) == beats(None, 11.9) == []
+    assert beats(None, 12.1) == ["its heartbeat stands at 8 for 1.1 s"]
+    assert beats(9, 12.2) == []

@@ -1,5 +1,6 @@
 """Rig files: every problem is one clear line, before anything is sent."""
 
+import math
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -179,7 +180,7 @@ def test_feed_holds_its_values_and_ends(tmp_path):
     path.write_text("time_s,price\n0,1\n900,2\n1800,4\n", encoding="utf-8")
     feed = read_feed(path, "price")
     assert [feed.at(t) for t in (0.0, 899.0, 900.0, 2699.0)] == [1.0, 1.0, 2.0, 4.0]
-    assert str(feed.at(-1.0)) == str(feed.at(2700.0)) == "nan"
+    assert str(feed.at(-1.0)) == str(feed.at(2700.0)) == str(feed.at(math.nan)) == "nan"
 
 
 @pytest.mark.parametrize(
