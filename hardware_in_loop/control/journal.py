@@ -22,7 +22,6 @@ class View:
     record: CycleRecord
     findings: tuple[Finding, ...]
     statistics: Statistics
-    has_controlled: bool
     snapshot: Snapshot
 
 

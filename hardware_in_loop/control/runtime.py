@@ -244,7 +244,6 @@ class ControlLoop:
             record=record,
             findings=tuple(cycle.findings),
             statistics=self.statistics,
-            has_controlled=self._governor.has_controlled,
             snapshot=cycle.snapshot,
         )
         for watcher in tuple(self._watchers):

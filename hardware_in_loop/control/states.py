@@ -59,8 +59,6 @@ _CONTROLLING = (State.ACTIVE, State.HOLD)
 _ANYWHERE = tuple(State)
 DOUBTFUL = (Trigger.MISSED, Trigger.STALE, Trigger.IMPLAUSIBLE)
 """What makes the measurements of a cycle unusable."""
-OPERATOR = (Trigger.ARM, Trigger.DISARM, Trigger.STOP, Trigger.ESTOP, Trigger.RESET)
-"""What only an operator does."""
 
 
 @dataclass(frozen=True, kw_only=True)

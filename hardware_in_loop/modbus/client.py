@@ -86,8 +86,6 @@ class ModbusClient:
         self._silences, self._silent_since_s = 0, 0.0
         self.faults: Counter[str] = Counter()
         """What went wrong so far, by `Fault`."""
-        self.exchanges = 0
-        """Requests sent so far."""
         self.connections = 0
         """Times that a connection came about."""
 
@@ -172,7 +170,6 @@ class ModbusClient:
                 raise self._fault(Fault.DISCONNECTED, f"not connected ({self._why})")
             if limit_s <= 0.0:
                 raise self._fault(Fault.TIMEOUT, "no time left in this cycle")
-            self.exchanges += 1
             start_s = time.monotonic()
             violation = self._violation = asyncio.get_running_loop().create_future()
             request = asyncio.ensure_future(call(self._client))

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from gridenv.core.channels import ChannelSet
 from hardware_in_loop.errors import RigError
-from hardware_in_loop.link import Reading
 from hardware_in_loop.modbus.client import ModbusClient
 from hardware_in_loop.modbus.layout import Layout, layout_of
 from hardware_in_loop.registers import sunspec, sunspec_models
@@ -106,11 +105,6 @@ class RigDevice:
         requests.sort(key=lambda r: final is not None and _covers(r, final))
         for table, address, words in requests:
             await self.client.write(table, address, words, self._left_s(deadline_s))
-
-    def reading(self, point: str, value: float) -> Reading | None:
-        """A value with the time of its point; None if it was never read."""
-        acquired_s = self.held.acquired_s.get(point)
-        return None if acquired_s is None else Reading(value=value, acquired_s=acquired_s)
 
     def value(self, point: str) -> float | None:
         """Engineering value of a point as last read; None if it never was."""

@@ -59,11 +59,6 @@ def declared_points(file: RigFile) -> tuple[Catalogue, list[str]]:
     return Catalogue(points, is_declared), problems
 
 
-def map_points(register_map: RegisterMap) -> Mapping[str, Point]:
-    """Points of a map by name."""
-    return _by_name(register_map.points)
-
-
 def _by_name(points: Sequence[Point]) -> dict[str, Point]:
     return {point.name: point for point in points}
 

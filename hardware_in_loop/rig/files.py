@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gridenv.core.channels import ChannelSet
-from gridenv.core.config import check, display_path, named_file, read_config
+from gridenv.core.config import check, named_file, read_config
 from gridenv.core.errors import ConfigError, raise_collected
 from hardware_in_loop.errors import RigFileError
 from hardware_in_loop.registers.files import named_register_map
@@ -92,8 +92,3 @@ def load_rig(name: str, folder: Path, observation: ChannelSet, action: ChannelSe
     problems = [f"{file.where}: {problem}" for problem in rig_problems(file, observation, action)]
     raise_collected(problems, RigFileError)
     return file
-
-
-def shown(file: RigFile) -> str:
-    """Path of the file for messages."""
-    return display_path(file.path)

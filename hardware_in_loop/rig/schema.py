@@ -92,8 +92,6 @@ class Device(Settings):
     """Point -> what it must hold, such as `1.Md: PV-2000`; a device that holds something else is refused."""
     heartbeat: Heartbeat | None = None
     remote: Remote | None = None
-    emulated_as: Literal["pv", "battery", "evse", "meter", "regulator", "capacitor", "breaker", "scada"] = "scada"
-    """What the virtual rig makes of it."""
 
 
 class Conversion(Settings):

@@ -91,7 +91,6 @@ def settings(pv_port: int, meter_port: int) -> dict:
                 "identity": {"1.Mn": "gridenv", "1.Md": "pv"},
                 "heartbeat": {"read": "715.DERHb", "write": "715.ControllerHb"},
                 "remote": {"point": "715.LocRemCtl", "value": 0},
-                "emulated_as": "pv",
             },
             {"name": "meter", "transport": tcp(meter_port), "map": "meter", "heartbeat": {"read": "beat"}},
         ],
