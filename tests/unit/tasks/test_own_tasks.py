@@ -198,6 +198,15 @@ def test_another_process_finds_a_task_by_the_file_or_module_before_its_id(tmp_pa
     assert not any(path == str(tmp_path) for path in sys.path)
 
 
+def test_finding_a_module_leaves_the_path_in_its_order(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = list(sys.path)
+    with pytest.raises(ConfigError, match="there is no module"):
+        task_id("no_such_module:Mine-v0")
+    assert sys.path == before
+
+
 def test_env_runners_get_a_task_that_only_a_file_registers(tmp_path, monkeypatch) -> None:
     (tmp_path / "my_own_tasks.py").write_text(FILE)
     maker = pickle.loads(pickle.dumps(RllibMaker(f"{tmp_path}/my_own_tasks.py:{ID}", {"steps_per_episode": 4})))
