@@ -20,6 +20,11 @@ $(VENV)/.dev: $(VENV)/.core
 	@$(PIP) -e '.[dev,bench,simbench,opendss,marl,sb3,hil,wandb,opt,forecast]'
 	@touch $@
 
+$(VENV)/.ray: $(VENV)/.dev
+	@echo "installing Ray for the slow tests of sweeps and RLlib ..."
+	@$(PIP) -e '.[ray]'
+	@touch $@
+
 demo: $(VENV)/.core ## train a volt-var agent on IEEE-33 with three seeds, score it on the test days, write a report
 	@$(BIN)/gridenv demo
 
@@ -34,7 +39,7 @@ hil-demo: $(VENV)/.hil ## the demo's policy on the virtual rig over Modbus: chec
 test: $(VENV)/.dev ## all tests but the slow ones
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
-test-all: $(VENV)/.dev ## all tests
+test-all: $(VENV)/.ray ## all tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.dev ## format, lint, types and import directions
