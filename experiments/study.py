@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from experiments.references import ORACLE, RULE
 from experiments.run import write_json
+from experiments.statistics import ORACLE, RULE
 from experiments.stored import RESULTS_FILE, StoredComparison, StoredController, StoredEntry, StoredEvaluation
 from gridenv.core.config import display_path
 from gridenv.core.errors import RunError

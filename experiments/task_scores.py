@@ -15,10 +15,10 @@ from experiments import tables
 from experiments.config import CONFIG_FOLDER
 from experiments.evaluate import check_choices
 from experiments.fan_out import Job, spread
-from experiments.references import ORACLE, RULE, reference_results
+from experiments.references import reference_results
 from experiments.rollout import EpisodeResults, run_episodes_on_host
 from experiments.run import write_json
-from experiments.statistics import mean_interval
+from experiments.statistics import ORACLE, RULE, mean_interval
 from experiments.statistics import score as score_between
 from gridenv.adapters.ray_settings import RaySettings
 from gridenv.core.config import SUFFIX
@@ -83,7 +83,7 @@ class TaskScore:
                 _score_text(self.score(name)),
                 f"{r.return_eur.mean():,.1f}",
                 f"{r.economic_eur.mean():,.1f}",
-                ", ".join(f"{c} {v:.3g}" for c, v in zip(self.cost_names, r.cost.mean(axis=0), strict=True) if v > 0),
+                tables.costs_text(dict(zip(self.cost_names, r.cost.mean(axis=0), strict=True))),
                 f"{r.loss_kwh.mean():,.1f}",
                 f"{r.v_min_pu.min():.3f}..{r.v_max_pu.max():.3f}",
             )

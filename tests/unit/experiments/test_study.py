@@ -1,6 +1,8 @@
 """Results of comparisons: merged, refused, written as documents and as a page."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +202,20 @@ def test_a_page_without_scores_has_no_scores(tmp_path: Path) -> None:
     made["learning"]["references_eur"] = {}
     page = check_page(comparison_page.page(read_study([comparison(tmp_path, "one", made)])))
     assert len(page.all("svg")) == 3
+
+
+def test_pages_of_comparisons_are_made_without_jax(tmp_path: Path) -> None:
+    folder = comparison(tmp_path, "one", entry())
+    code = (
+        "import sys; from pathlib import Path; from experiments import study_tables, study; "
+        "from experiments.pages import comparison as page; read = study.read_study([Path(sys.argv[1])]); "
+        "page.write(read, Path(sys.argv[1]) / 'page.html'); study_tables.table(read); print('jax' in sys.modules)"
+    )
+    root = Path(__file__).parents[3]
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder)], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
 
 
 def test_nothing_beats_what_is_on_the_front() -> None:
