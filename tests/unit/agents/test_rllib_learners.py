@@ -18,8 +18,9 @@ torch = pytest.importorskip("torch", reason=EXTRA)
 from agents.controller import Controller  # noqa: E402
 from agents.export import to_onnx  # noqa: E402
 from agents.learner import HasProcesses, Metrics  # noqa: E402
+from agents.metering import means  # noqa: E402
 from agents.registry import config_class, make_learner  # noqa: E402
-from agents.rllib.environments import MeteredAgents, MeteredVectorEnv, means  # noqa: E402
+from agents.rllib.environments import MeteredAgents, MeteredVectorEnv  # noqa: E402
 from agents.rllib.learner import RLlibLearner  # noqa: E402
 from agents.rllib.machine import Machine, quiet  # noqa: E402
 from agents.rllib.state import TrainingState  # noqa: E402
