@@ -25,6 +25,11 @@ $(VENV)/.dev: $(VENV)/.core
 	@$(PIP) -e '.[dev,bench,simbench,opendss,marl,sb3,hil,wandb,opt,forecast]'
 	@touch $@
 
+$(VENV)/.ray: $(VENV)/.dev
+	@echo "installing Ray for the slow tests of sweeps and RLlib ..."
+	@$(PIP) -e '.[ray]'
+	@touch $@
+
 demo: $(VENV)/.core ## train a volt-var agent on IEEE-33 with three seeds, score it on the test days, write a report
 	@$(BIN)/gridenv demo
 
@@ -40,7 +45,7 @@ test: $(VENV)/.dev ## all tests but the slow ones
 	@$(QUICK) $(TESTS) -m "not slow and not exact"
 	@$(TESTS) -m "not slow and exact"
 
-test-all: $(VENV)/.dev ## all tests
+test-all: $(VENV)/.ray ## all tests
 	@$(QUICK) $(TESTS) -m "not exact"
 	@$(TESTS) -m exact
 

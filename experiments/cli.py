@@ -36,6 +36,9 @@ class Kind(StrEnum):
     agents = "agents"
     experiments = "experiments"
     sweeps = "sweeps"
+    comparisons = "comparisons"
+    forecasts = "forecasts"
+    rigs = "rigs"
 
 
 Overrides = Annotated[
@@ -62,9 +65,9 @@ def _commands(context: typer.Context) -> None:
         typer.echo(context.get_help())
 
 
-@app.command("list", short_help="Networks, tasks, agents, experiments and sweeps by name.")
+@app.command("list", short_help="Networks, tasks, agents and all that is configured, by name.")
 def list_(kind: Annotated[Kind | None, typer.Argument(help="What to list; everything if left out.")] = None) -> None:
-    """Show networks, tasks, agents, experiments and sweeps by name."""
+    """Show networks, tasks, agents, experiments, sweeps, comparisons, forecasts and rigs by name."""
     from experiments.listing import entries
 
     for each in Kind if kind is None else [kind]:

@@ -10,9 +10,10 @@ from experiments import console, selection, study_tables
 from experiments.comparison_config import ComparisonConfig
 from experiments.config import ExperimentConfig, compose
 from experiments.pages import comparison as comparison_page
-from experiments.references import ORACLE, RULE, reference_results
+from experiments.references import reference_results
 from experiments.results import evaluate_runs
 from experiments.run import REPORT_FILE, Run, write_atomically, write_json
+from experiments.statistics import ORACLE, RULE
 from experiments.stored import RESULTS_FILE
 from experiments.study import Study, read_study, without_repeated_episodes
 from experiments.summary import Summary

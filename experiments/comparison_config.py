@@ -6,9 +6,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from experiments.config import CONFIG_FOLDER, EXPERIMENTS, References, Seeds, SplitName
-from gridenv.core.config import named_file, names_in, read_config, read_overrides, validate
-from gridenv.core.errors import ConfigError, did_you_mean
-from gridenv.core.layer import Layer
+from gridenv.core.config import names_in, read_named, validate
+from gridenv.core.errors import did_you_mean
 
 COMPARISONS = CONFIG_FOLDER / "comparison"
 _GROUP = "comparison"
@@ -45,11 +44,5 @@ def read_comparison(texts: Sequence[str]) -> tuple[str, ComparisonConfig]:
     Raises:
         ConfigError: one line for every problem.
     """
-    asked = read_overrides(texts)
-    named = asked.values.get(_GROUP)
-    if not isinstance(named, str):
-        known = ", ".join(names_in(COMPARISONS))
-        raise ConfigError(f"comparison: none is named; write comparison=NAME with one of: {known}")
-    path = named_file("comparison", named, COMPARISONS)
-    layer: Layer = read_config(path).merged(asked.without(_GROUP))
-    return path.stem, validate(ComparisonConfig, layer, f"comparison '{path.stem}'")
+    name, layer = read_named(_GROUP, texts, COMPARISONS)
+    return name, validate(ComparisonConfig, layer, f"comparison '{name}'")

@@ -147,7 +147,7 @@ class ExperimentConfig(BaseModel):
 
     @property
     def hash(self) -> str:
-        """SHA-256 of all settings but seeds and `wandb`: runs that share it differ by their seed only."""
+        """SHA-256 of all settings but seeds, `wandb` and `agent.ray`: runs that share it differ by their seed only."""
         return hash_values(self.to_values())
 
 

@@ -12,9 +12,10 @@ from experiments import console
 from experiments.config import ExperimentConfig, experiment_from
 from experiments.fan_out import Job, spread
 from experiments.provenance import episodes_hash
-from experiments.references import ORACLE, RULE, reference_results
+from experiments.references import reference_results
 from experiments.rollout import EpisodeResults, run_episodes, run_episodes_on_host
 from experiments.run import Run
+from experiments.statistics import ORACLE, RULE
 from experiments.train import SPLIT_KEY, build_split
 from gridenv.adapters.ray_settings import RaySettings
 from gridenv.core.errors import ConfigError, RunError, did_you_mean, raise_collected

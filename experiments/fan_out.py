@@ -12,8 +12,7 @@ from pydantic import BaseModel
 
 from agents import registry as agent_registry
 from agents.controller import Controller
-from experiments import console
-from experiments.compiled import keep_programs
+from experiments import console, processes
 from experiments.references import keep, kept
 from experiments.rollout import EpisodeResults, run_episodes
 from gridenv.adapters.ray_settings import RaySettings, ray_session
@@ -27,7 +26,7 @@ _KEY = "ray"
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A controller and the days that it is to run on; travels by pickle, so machines need not share a disk."""
+    """A controller and the days that it is to run on."""
 
     task_id: str
     task: BaseModel
@@ -45,6 +44,33 @@ class Job:
         """Name of the days."""
         split: str = self.task.split  # type: ignore[attr-defined]
         return split
+
+    def sent(self) -> "Sent":
+        """What another process needs to know of it.
+
+        Raises:
+            ConfigError: if the task is not registered.
+        """
+        return Sent(
+            task_id=task_registry.full_task_id(self.task_id),
+            # What is left to the defaults may be of a kind that only the task's own class knows.
+            settings=self.task.model_dump_json(exclude_unset=True),
+            controller=self.controller,
+            place=str(Path.cwd()),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """A job as it travels by pickle, so machines need not share a disk; classes of users stay where they are."""
+
+    task_id: str
+    """With the module or file that registers it in front."""
+    settings: str
+    """JSON of those that differ from the task's defaults."""
+    controller: Controller | str
+    place: str
+    """Working directory of the driver."""
 
 
 def ray_settings(arguments: Sequence[Path]) -> tuple[list[Path], RaySettings | None]:
@@ -92,10 +118,10 @@ def _computed(jobs: Mapping[int, Job], settings: RaySettings) -> dict[int, Episo
         import ray
 
         shown = bar.add_task(f"controllers on {_cpus(ray)} processors", total=len(jobs))
-        remote = ray.remote(num_cpus=1, max_retries=1)(_run)
+        remote = ray.remote(num_cpus=1, max_retries=1)(_run_sent)
         # Planning takes longest, so it begins first.
         order = sorted(jobs, key=lambda i: jobs[i].reference is None)
-        waiting = {remote.remote(jobs[i]): i for i in order}
+        waiting = {remote.remote(jobs[i].sent()): i for i in order}
         while waiting:
             (ready, *_), _ = ray.wait(list(waiting), num_returns=1)
             try:
@@ -112,17 +138,19 @@ def _cpus(ray: object) -> int:
     return int(ray.cluster_resources().get("CPU", 0))  # type: ignore[attr-defined]
 
 
-def _run(job: Job) -> EpisodeResults:
+def _run_sent(sent: Sent) -> EpisodeResults:
     """In a process of Ray's."""
-    keep_programs()
-    env, params = _built(job.task_id, job.task)
-    controller = job.controller
+    processes.begin(sent.place)
+    return _run(*_built(sent.task_id, sent.settings), sent.controller)
+
+
+def _run(env: GridEnv, params: EnvParams, controller: Controller | str) -> EpisodeResults:
     if isinstance(controller, str):
         controller = agent_registry.make_reference(controller, env, params)
     return run_episodes(env, params, controller)
 
 
 @lru_cache(maxsize=2)
-def _built(task_id: str, task: BaseModel) -> tuple[GridEnv, EnvParams]:
+def _built(task_id: str, settings: str) -> tuple[GridEnv, EnvParams]:
     """Built once for all controllers of a process, so that what they share compiles once."""
-    return task_registry.build(task_id, task)
+    return task_registry.build(task_id, task_registry.config_class(task_id).model_validate_json(settings))

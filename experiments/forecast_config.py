@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
 
 from experiments.config import CONFIG_FOLDER, Seeds, SplitName
-from gridenv.core.config import check, named_file, names_in, read_config, read_overrides, validate
+from gridenv.core.config import check, read_named, validate
 from gridenv.core.errors import ConfigError, did_you_mean, raise_collected
 from gridenv.core.layer import Layer
 from gridenv.exogenous.forecasts.quantiles import LEVELS, MEDIAN
@@ -92,20 +92,12 @@ def read_forecast(texts: Sequence[str]) -> tuple[str, ForecastConfig]:
     Raises:
         ConfigError: one line for every problem.
     """
-    asked = read_overrides(texts)
-    named = asked.values.get(_GROUP)
-    if not isinstance(named, str):
-        raise ConfigError(
-            f"forecast: none is named; write forecast=NAME with one of: {', '.join(names_in(FORECASTS))}, or the path "
-            "of a YAML file"
-        )
-    path = named_file("forecast", named, FORECASTS)
-    layer: Layer = read_config(path).merged(asked.without(_GROUP))
-    where = f"forecast '{path.stem}'"
+    chosen, layer = read_named(_GROUP, texts, FORECASTS)
+    where = f"forecast '{chosen}'"
     config = validate(ForecastConfig, layer, where)
     problems = []
     for name in config.settings:
         part = layer.part("settings").part(name)
         problems += check(config_class(name), part, where, f"settings.{name}.")[1]
     raise_collected(problems, ConfigError)
-    return path.stem, config
+    return chosen, config

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from experiments.rollout import EpisodeResults, Floats
+from experiments.statistics import Floats
+
+if TYPE_CHECKING:
+    from experiments.rollout import EpisodeResults
 
 _DIGITS = 7
 """What float32 of the simulator holds."""
@@ -29,7 +32,7 @@ class EpisodeValues:
     """Of trained agents; by seed."""
 
     @classmethod
-    def of(cls, results: Mapping[int, EpisodeResults], names: tuple[str, ...], *, is_trained: bool) -> Self:
+    def of(cls, results: Mapping[int, "EpisodeResults"], names: tuple[str, ...], *, is_trained: bool) -> Self:
         """Values of one controller.
 
         Args:

@@ -15,7 +15,8 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator
 from numpy.typing import NDArray
 
 from experiments.layout import Cell, Diagram
-from experiments.style import BAND, FAINT, INK, WIDTH_IN, colour, label, styled, voltage_colours
+from experiments.pages.look import label
+from experiments.style import BAND, FAINT, INK, WIDTH_IN, colour, styled, voltage_colours
 from gridenv.core.units import HOURS_PER_DAY, PERCENT
 from gridenv.exogenous.timebase import STEPS_PER_HOUR
 from gridenv.tasks.terms import V_BAND_HIGH_PU, V_BAND_LOW_PU

@@ -22,8 +22,6 @@ from gridenv.core.archives import DAMAGED
 from gridenv.core.cache import cache_dir
 from gridenv.tasks.env import EnvParams, GridEnv
 
-RULE, ORACLE = "rule", "oracle"
-"""The two ends of the scale of scores, 0 and 1."""
 _SOURCES = (
     "agents/*.py",
     "agents/optimal_power/*.py",

@@ -12,12 +12,12 @@ from experiments.evaluate import Evaluation
 from experiments.layout import Diagram, arrange
 from experiments.pages import shell
 from experiments.pages.days import day_values, section, unbroken_costs
-from experiments.pages.look import styles
+from experiments.pages.look import label, styles
 from experiments.plots import Voltages
 from experiments.references import reference_results
 from experiments.run import REPORT_FILE, write_atomically
 from experiments.selection import Side
-from experiments.style import label, to_data_uri
+from experiments.style import to_data_uri
 from experiments.summary import Summary
 from experiments.train import build_split
 from gridenv.core.config import display_path, to_yaml

@@ -4,15 +4,12 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from experiments.pages import shell
-from experiments.pages.look import Style
+from experiments.pages.cells import DASH, interval_cell, number
+from experiments.pages.look import Style, label
 from experiments.run import Run
 from experiments.statistics import Interval
-from experiments.style import label
 from experiments.summary import ControllerSummary, Summary
 from gridenv.core.units import PERCENT
-
-_MINUS = "\u2212"
-_DASH = "\u2013"
 
 
 def subtitle(summary: Summary) -> str:
@@ -95,7 +92,7 @@ def _run_table(runs: Sequence[Run]) -> str:
     for run in runs:
         metrics, versions = run.metrics(), run.versions
         git = versions.get("git") or {}
-        commit = f"{git['commit'][:10]}{' (modified)' if git.get('modified') else ''}" if git else _DASH
+        commit = f"{git['commit'][:10]}{' (modified)' if git.get('modified') else ''}" if git else DASH
         last = metrics[-1]
         cells = [
             run.folder.name,
@@ -121,23 +118,10 @@ def _controller_row(c: ControllerSummary, look: Style) -> list[str]:
     v_band = c.cost.get("v_band")
     return [
         shell.controller(look),
-        _DASH if c.score is None else interval_cell(c.score, 2),
+        DASH if c.score is None else interval_cell(c.score, 2),
         interval_cell(c.return_eur, 0),
-        _DASH if v_band is None else interval_cell(v_band, 4),
+        DASH if v_band is None else interval_cell(v_band, 4),
         interval_cell(share, 2),
         interval_cell(c.loss_kwh, 0),
         f"{c.v_min_pu:.3f}<small>to {c.v_max_pu:.3f}</small>",
     ]
-
-
-def interval_cell(interval: Interval, digits: int) -> str:
-    """A mean with its interval in small print."""
-    mean = number(interval.mean, digits)
-    if interval.low == interval.high:
-        return mean
-    return f"{mean}<small>{number(interval.low, digits)} to {number(interval.high, digits)}</small>"
-
-
-def number(value: float, digits: int, *, signed: bool = False) -> str:
-    """A number with thousands separators and a true minus sign."""
-    return f"{value:{'+' if signed else ''},.{digits}f}".replace("-", _MINUS)

@@ -4,7 +4,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from gridenv.core.errors import ConfigError, RunError
 
 _SHOWN = 8
 """Differences that are printed of each kind; the rest is counted."""
+_MOST_CHARACTERS = 60
+"""Of a value that is printed."""
 _NOT_COMPARED = ("run_id", "created_utc", "command")
 """Entries of `versions.json` that differ between two identical runs."""
 _ABSENT = "absent"
@@ -30,9 +32,12 @@ class Difference:
     name: str
     recorded: Any
     again: Any
+    further: int = 0
+    """Values of the same list that differ besides."""
 
     def __str__(self) -> str:
-        return f"{self.name}: recorded {_text(self.recorded)}, again {_text(self.again)}{_relative(self)}"
+        more = f", and {self.further} more of this list" if self.further else ""
+        return f"{self.name}: recorded {_text(self.recorded)}, again {_text(self.again)}{_relative(self)}{more}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,11 +178,16 @@ def _compared(run: Run) -> dict[str, Any]:
 
 
 def differences(recorded: Any, again: Any, name: str = "") -> Iterator[Difference]:
-    """Values that differ, each with its dotted name; two NaN are equal."""
+    """Values that differ, each with its dotted name, and of a list the first; two NaN are equal."""
     if isinstance(recorded, Mapping) and isinstance(again, Mapping):
         for key in dict.fromkeys([*recorded, *again]):
             inner = f"{name}.{key}" if name else str(key)
             yield from differences(recorded.get(key, _ABSENT), again.get(key, _ABSENT), inner)
+    elif isinstance(recorded, list) and isinstance(again, list) and len(recorded) == len(again):
+        pairs = enumerate(zip(recorded, again, strict=True))
+        found = [each for i, pair in pairs for each in itertools.islice(differences(*pair, f"{name}[{i}]"), 1)]
+        if found:
+            yield replace(found[0], further=len(found) - 1)
     elif recorded != again and not (_is_nan(recorded) and _is_nan(again)):
         yield Difference(name=name, recorded=recorded, again=again)
 
@@ -196,7 +206,8 @@ def _relative(found: Difference) -> str:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}..."
 
 
 def _short(value: str | None) -> str:

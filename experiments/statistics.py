@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 CONFIDENCE = 0.95
+RULE, ORACLE = "rule", "oracle"
+"""The two references at the ends of the scale of scores, 0 and 1."""
 _RESAMPLES = 9_999
 _SEED = 0
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from experiments.references import ORACLE, RULE
 from experiments.run import write_json
+from experiments.statistics import ORACLE, RULE
 from experiments.stored import RESULTS_FILE, StoredComparison, StoredController, StoredEntry, StoredEvaluation
 from gridenv.core.config import display_path
 from gridenv.core.errors import RunError
@@ -134,7 +134,7 @@ def _read(file: Path) -> StoredComparison:
 def _check_mergeable(read: dict[str, StoredComparison]) -> None:
     """Refuse results that do not belong in one table."""
     seen: dict[str, str] = {}
-    (first_source, first), *others = read.items()
+    first_source, first = next(iter(read.items()))
     days = first.entries[0].evaluation
     for source, comparison in read.items():
         for entry in comparison.entries:
@@ -143,14 +143,16 @@ def _check_mergeable(read: dict[str, StoredComparison]) -> None:
                     f"comparisons: experiment '{entry.experiment}' is in '{seen[entry.experiment]}' and in '{source}'; "
                     "allowed: once; leave one out"
                 )
+            if entry.evaluation.split != days.split:
+                raise RunError(_other_episodes(entry, source, days, first_source))
         seen |= {entry.experiment: source for entry in comparison.entries}
-    for source, comparison in others:
-        for entry in comparison.entries:
-            if entry.evaluation.episodes_hash != days.episodes_hash:
-                raise RunError(
-                    f"comparisons: '{source}' ({entry.experiment}) is of {_days(entry.evaluation)}, '{first_source}' "
-                    f"of {_days(days)}; only results of the same episodes can be merged; run `gridenv compare` again"
-                )
+
+
+def _other_episodes(entry: StoredEntry, source: str, days: StoredEvaluation, first_source: str) -> str:
+    return (
+        f"comparisons: '{source}' ({entry.experiment}) is of {_days(entry.evaluation)}, '{first_source}' of "
+        f"{_days(days)}; only results of the same episodes can be merged; run `gridenv compare` again"
+    )
 
 
 def _days(evaluation: StoredEvaluation) -> str:
@@ -158,23 +160,32 @@ def _days(evaluation: StoredEvaluation) -> str:
 
 
 def _place(entry: StoredEntry, source: str, tasks: list[TaskResults]) -> None:
-    """Add an entry to the results of its task, or begin them."""
+    """Add an entry to the results of its task, or begin them; forms of a task stand apart within one file only."""
     same = [task for task in tasks if task.first.evaluation.task == entry.evaluation.task]
-    for task in same:
-        if task.first.evaluation.episodes_hash != entry.evaluation.episodes_hash:
-            continue
-        differing = _differing_reference(task, entry)
-        if differing is None:
+    problems = [_unlike(task, entry, source) for task in same]
+    for task, problem in zip(same, problems, strict=True):
+        if problem is None:
             task.entries.append(entry)
             return
+    for task, problem in zip(same, problems, strict=True):
         if task.source != source:
-            name, (ours, theirs) = differing
-            raise RunError(
-                f"comparisons: reference '{name}' earns {ours:,.4f} EUR on {entry.evaluation.task} in '{source}' "
-                f"({entry.experiment}) and {theirs:,.4f} EUR in '{task.source}'; only results against the same "
-                "references can be merged; run `gridenv compare` again with one version and the same task"
-            )
+            raise RunError(problem)
     tasks.append(TaskResults([entry], source, bool(same)))
+
+
+def _unlike(task: TaskResults, entry: StoredEntry, source: str) -> str | None:
+    """Why an entry does not belong to the results of a task."""
+    if task.first.evaluation.episodes_hash != entry.evaluation.episodes_hash:
+        return _other_episodes(entry, source, task.first.evaluation, task.source)
+    differing = _differing_reference(task, entry)
+    if differing is None:
+        return None
+    name, (ours, theirs) = differing
+    return (
+        f"comparisons: reference '{name}' earns {ours:,.4f} EUR on {entry.evaluation.task} in '{source}' "
+        f"({entry.experiment}) and {theirs:,.4f} EUR in '{task.source}'; only results against the same "
+        "references can be merged; run `gridenv compare` again with one version and the same task"
+    )
 
 
 def _differing_reference(task: TaskResults, entry: StoredEntry) -> tuple[str, tuple[float, float]] | None:
@@ -190,14 +201,15 @@ def _differing_reference(task: TaskResults, entry: StoredEntry) -> tuple[str, tu
 
 
 def write_by_task(study: Study, folder: Path) -> list[Path]:
-    """Write `<task>.json` of every task, from which `read_study` reads the same."""
+    """Write `<task>.json` of every task with all its forms, from which `read_study` reads the same."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = []
-    for task in study.tasks:
-        files.append(folder / f"{task.title.replace(' ', '_').strip('()').replace('(', '')}.json")
-        entries = [entry.model_dump(mode="json") for entry in task.entries]
-        write_json(files[-1], {"comparison": ", ".join(study.names), "entries": without_repeated_episodes(entries)})
-    return files
+    entries: dict[str, list[dict[str, Any]]] = {}
+    for form in study.tasks:
+        dumped = [entry.model_dump(mode="json") for entry in form.entries]
+        entries.setdefault(form.first.evaluation.task, []).extend(without_repeated_episodes(dumped))
+    for task, found in entries.items():
+        write_json(folder / f"{task}.json", {"comparison": ", ".join(study.names), "entries": found})
+    return [folder / f"{task}.json" for task in entries]
 
 
 def without_repeated_episodes(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -115,7 +115,7 @@ def _row(task: TaskResults, name: str, c: StoredController, entry: StoredEntry |
         "" if c.score_interval is None else with_interval(c.score_interval, 3),
         with_interval(c.return_eur, 2),
         with_interval(c.constraint_eur, 2),
-        ", ".join(f"{cost} {value:.3g}" for cost, value in c.cost.items() if value > 0),
+        tables.costs_text(c.cost),
         "" if entry is None else str(len(entry.evaluation.seeds)),
         "" if entry is None else f"{entry.steps:,}",
         "" if entry is None else minutes(entry),

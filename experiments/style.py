@@ -1,4 +1,4 @@
-"""How figures look: colours that colour-blind readers can tell apart, names of controllers, SVG output."""
+"""How figures look: colours that colour-blind readers can tell apart, and SVG output."""
 
 import base64
 import io
@@ -18,7 +18,6 @@ INK, FAINT, BAND = "#222222", "#b5b5b5", "#eef3f6"
 _REFERENCE_COLOURS: Mapping[str, str] = {"none": "#7a7a7a", "rule": "#d55e00", "oracle": "#009e73"}
 _AGENT_COLOUR = "#0072b2"
 """Source: M. Okabe, K. Ito, "Color universal design", 2008."""
-_REFERENCE_LABELS: Mapping[str, str] = {"none": "no control", "mpc": "MPC", "rule": "rule", "oracle": "oracle"}
 _RC_PARAMS: dict[Any, Any] = {
     "font.size": 9.0,
     "axes.titlesize": 9.0,
@@ -50,11 +49,6 @@ def styled() -> AbstractContextManager[None]:
 def colour(name: str) -> str:
     """Colour of a controller in every figure."""
     return _REFERENCE_COLOURS.get(name, _AGENT_COLOUR)
-
-
-def label(name: str) -> str:
-    """What a controller is called in figures and tables."""
-    return _REFERENCE_LABELS.get(name, name.upper().replace("_", " "))
 
 
 def voltage_colours(lowest_pu: float, highest_pu: float) -> tuple[LinearSegmentedColormap, Normalize]:

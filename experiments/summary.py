@@ -11,9 +11,8 @@ import numpy as np
 from experiments.dates import date_of
 from experiments.evaluate import Evaluation
 from experiments.per_episode import EpisodeValues
-from experiments.references import ORACLE, RULE
 from experiments.rollout import EpisodeResults, Floats
-from experiments.statistics import Interval, mean_interval, score, score_interval
+from experiments.statistics import ORACLE, RULE, Interval, mean_interval, score, score_interval
 
 _TOLERANCE = 1e-3
 """References may miss their order by this share before it is reported: float32 and a search that stops early."""

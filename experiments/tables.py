@@ -1,13 +1,16 @@
 """Tables for the command line."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from experiments.statistics import Interval
-from experiments.summary import ControllerSummary, Summary
 from gridenv.core.units import PERCENT
+
+if TYPE_CHECKING:
+    from experiments.summary import ControllerSummary, Summary
 
 
 def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]], numeric: Container[str] = ()) -> str:
@@ -16,7 +19,12 @@ def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]], numeric: Con
     return "".join(f"| {' | '.join(line)} |\n" for line in (columns, rule, *rows))
 
 
-def evaluation_table(summary: Summary) -> Table:
+def costs_text(cost: Mapping[str, float]) -> str:
+    """Costs that are not zero, with their names."""
+    return ", ".join(f"{name} {value:.3g}" for name, value in cost.items() if value > 0)
+
+
+def evaluation_table(summary: "Summary") -> Table:
     """Controllers of an evaluation, one a line."""
     seeds = ", ".join(map(str, summary.seeds))
     agent = summary.controllers[0]
@@ -35,7 +43,7 @@ def evaluation_table(summary: Summary) -> Table:
     return table
 
 
-def _cells(c: ControllerSummary) -> tuple[str, ...]:
+def _cells(c: "ControllerSummary") -> tuple[str, ...]:
     v_band = c.cost.get("v_band")
     return (
         c.name,

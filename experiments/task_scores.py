@@ -15,10 +15,10 @@ from experiments import tables
 from experiments.config import CONFIG_FOLDER
 from experiments.evaluate import check_choices
 from experiments.fan_out import Job, spread
-from experiments.references import ORACLE, RULE, reference_results
+from experiments.references import reference_results
 from experiments.rollout import EpisodeResults, run_episodes_on_host
 from experiments.run import write_json
-from experiments.statistics import mean_interval
+from experiments.statistics import ORACLE, RULE, mean_interval
 from experiments.statistics import score as score_between
 from gridenv.adapters.ray_settings import RaySettings
 from gridenv.core.config import SUFFIX
@@ -70,7 +70,7 @@ class TaskScore:
         lines = []
         for name, results in self.results.items():
             score = self.score(name)
-            shown = "" if score is None else f", score {score:.2f}"
+            shown = "" if score is None else f", score {_score_text(score)}"
             lines.append(f"{name}: {results.return_eur.mean():,.2f} EUR a day{shown}")
         return "\n".join(lines)
 
@@ -80,9 +80,10 @@ class TaskScore:
             (
                 self.task,
                 name,
+                _score_text(self.score(name)),
                 f"{r.return_eur.mean():,.1f}",
                 f"{r.economic_eur.mean():,.1f}",
-                ", ".join(f"{c} {v:.3g}" for c, v in zip(self.cost_names, r.cost.mean(axis=0), strict=True) if v > 0),
+                tables.costs_text(dict(zip(self.cost_names, r.cost.mean(axis=0), strict=True))),
                 f"{r.loss_kwh.mean():,.1f}",
                 f"{r.v_min_pu.min():.3f}..{r.v_max_pu.max():.3f}",
             )
@@ -90,7 +91,13 @@ class TaskScore:
         ]
 
 
-COLUMNS = ("task", "controller", "return, EUR", "economic, EUR", "costs", "losses, kWh", "voltage, pu")
+def _score_text(score: float | None) -> str:
+    return "" if score is None else f"{score:.2f}"
+
+
+_SCORE = "score"
+_COLUMNS = ("task", "controller", _SCORE, "return, EUR", "economic, EUR", "costs", "losses, kWh", "voltage, pu")
+_TEXTS = ("task", "controller", "costs", "voltage, pu")
 
 
 def score_tasks(
@@ -162,17 +169,24 @@ def _settings(name: str, split: str) -> tuple[str, str, BaseModel]:
 def table(scores: Sequence[TaskScore]) -> Table:
     """All controllers of all tasks, means of an episode."""
     shown = Table(box=SIMPLE_HEAD, title="mean of an episode", padding=(0, 0, 0, 1))
-    for i, column in enumerate(COLUMNS):
-        shown.add_column(column, justify="right" if i in (2, 3, 5) else "left")
-    for score in scores:
-        for row in score.rows():
-            shown.add_row(*row)
+    columns, rows = _cells(scores)
+    for column in columns:
+        shown.add_column(column, justify="left" if column in _TEXTS else "right")
+    for row in rows:
+        shown.add_row(*row)
     return shown
 
 
 def markdown(scores: Sequence[TaskScore]) -> str:
     """The same as a table for documents."""
-    return tables.markdown(COLUMNS, [row for score in scores for row in score.rows()])
+    return tables.markdown(*_cells(scores))
+
+
+def _cells(scores: Sequence[TaskScore]) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows; without scores where no task has both ends of their scale."""
+    rows = [row for score in scores for row in score.rows()]
+    filled = [i for i, column in enumerate(_COLUMNS) if column != _SCORE or any(row[i] for row in rows)]
+    return [_COLUMNS[i] for i in filled], [[row[i] for i in filled] for row in rows]
 
 
 def write(scores: Sequence[TaskScore], folder: Path) -> list[Path]:

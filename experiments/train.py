@@ -19,10 +19,10 @@ from agents.learner import HasProcesses, SeedsTogether
 from experiments import console, tracking
 from experiments.bundles import save_bundle
 from experiments.config import ExperimentConfig
-from experiments.references import ORACLE, RULE, reference_results
+from experiments.references import reference_results
 from experiments.rollout import run_episodes
 from experiments.run import Row, Run, create_run, open_run
-from experiments.statistics import score
+from experiments.statistics import ORACLE, RULE, score
 from experiments.stopping import TrainingStoppedError, stop_requests
 from gridenv.core.errors import BundleError, ConfigError, MissingExtraError, RunError, raise_collected
 from gridenv.tasks import registry as task_registry

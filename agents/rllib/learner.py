@@ -13,10 +13,10 @@ from ray.rllib.core.rl_module import RLModuleSpec
 
 from agents.controller import Controller
 from agents.learner import Metrics
+from agents.metering import means
 from agents.networks import Layer
 from agents.rllib import state as states
 from agents.rllib.config import RLlibPPOConfig
-from agents.rllib.environments import means
 from agents.rllib.machine import Machine, loss_metrics, quiet
 from agents.rllib.module import LOG_STD, POLICY, GaussianModule
 from agents.rllib.runners import seed_everything

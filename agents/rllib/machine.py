@@ -4,8 +4,8 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from itertools import count
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import ray
@@ -13,7 +13,7 @@ from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core import COMPONENT_OPTIMIZER, COMPONENT_RL_MODULE
 from ray.rllib.core.learner import Learner
 from ray.rllib.utils.metrics import LEARNER_RESULTS
-from ray.tune.registry import register_env
+from ray.tune.registry import ENV_CREATOR, _global_registry, register_env
 
 from agents.rllib.config import RLlibPPOConfig
 from agents.rllib.runners import seed_everything
@@ -23,7 +23,6 @@ from gridenv.core.errors import ConfigError, RunError
 
 _HALF = 0.5
 """Our value loss is half of a mean square, the library's is all of it."""
-_numbers = count()
 
 
 class Machine:
@@ -51,8 +50,10 @@ class Machine:
                 stack.enter_context(ray_session(config.ray))
             _check_processors(config)
             with quiet():
-                name = f"gridenv-training-{next(_numbers)}"
+                # Processes of one Ray, as those of a sweep, share these names.
+                name = f"gridenv-training-{uuid4().hex}"
                 register_env(name, make_env)
+                stack.callback(_global_registry.unregister, ENV_CREATOR, name)
                 self._algorithm: Any = shape(_base(config).environment(name)).build_algo()
             stack.callback(self._algorithm.stop)
             self._open = stack.pop_all()

@@ -5,11 +5,11 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from experiments import study_tables
+from experiments import study_tables, tables
 from experiments.pages import charts, shell
+from experiments.pages.cells import DASH, interval_cell, number
 from experiments.pages.days import day_values, section, unbroken_costs
 from experiments.pages.look import Style, styles
-from experiments.report_parts import interval_cell, number
 from experiments.run import write_atomically
 from experiments.stored import StoredController, StoredEntry
 from experiments.study import Study, TaskResults
@@ -26,7 +26,6 @@ _HEAD = (
     "training",
 )
 _TEXTS = ("costs",)
-_DASH = "\u2013"
 
 
 def write(study: Study, file: Path) -> Path:
@@ -90,7 +89,7 @@ def _score_table(study: Study, looks: dict[str, Style]) -> str:
         found = {name: controller.score_interval for name, controller, _ in task.rows()}
         cells = [found.get(name) for name in names]
         link = f'<a href="#{shell.anchor(task.title)}">{escape(task.title)}</a>'
-        rows.append([link, *(_DASH if cell is None else interval_cell(cell, 2) for cell in cells)])
+        rows.append([link, *(DASH if cell is None else interval_cell(cell, 2) for cell in cells)])
     return shell.table(["task", *(looks[name].label for name in names)], rows, caption="Score: 0 = rule, 1 = oracle")
 
 
@@ -146,18 +145,17 @@ def _learning(task: TaskResults, looks: dict[str, Style]) -> str:
 
 
 def _row(style: Style, c: StoredController, entry: StoredEntry | None) -> list[str]:
-    costs = ", ".join(f"{name} {value:.3g}" for name, value in c.cost.items() if value > 0)
     low, high = ("?" if v is None else f"{v:.3f}" for v in (c.v_min_pu, c.v_max_pu))
     return [
         shell.controller(style),
-        _DASH if c.score_interval is None else interval_cell(c.score_interval, 2),
+        DASH if c.score_interval is None else interval_cell(c.score_interval, 2),
         interval_cell(c.return_eur, 2),
         interval_cell(c.economic_eur, 2),
         interval_cell(c.constraint_eur, 2),
-        escape(costs) or "none",
+        escape(tables.costs_text(c.cost)) or "none",
         number(c.loss_kwh, 1),
         f"{low}<small>to {high}</small>",
-        _DASH if entry is None else _training(entry),
+        DASH if entry is None else _training(entry),
     ]
 
 

@@ -93,6 +93,11 @@ def agent_label(name: str) -> str:
     return f"{agent.upper().replace('_', ' ')}{brackets}{rest}"
 
 
+def label(name: str) -> str:
+    """What a controller is called, reference or agent."""
+    return _REFERENCE_LABELS.get(name, agent_label(name))
+
+
 def _style(label: str, variable: str, mark: str) -> Style:
     return Style(label, _DRAWN[variable], variable, mark)
 

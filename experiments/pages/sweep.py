@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from experiments.pages import charts, shell
+from experiments.pages.cells import DASH, interval_cell, number
 from experiments.pages.days import day_values, section, unbroken_costs
 from experiments.pages.look import Style, faint, series, styles
-from experiments.references import ORACLE, RULE
-from experiments.report_parts import interval_cell, number
 from experiments.results import evaluate_runs
 from experiments.run import REPORT_FILE, write_atomically
-from experiments.statistics import Interval, mean_interval
+from experiments.statistics import ORACLE, RULE, Interval, mean_interval
 from experiments.summary import Summary
 from experiments.sweep.folder import Job, SweepFolder
 from experiments.sweep.results import JobResult, TrialResult, collect, evaluations
@@ -90,7 +89,7 @@ def _trials(sweep: SweepFolder, shown: Sequence[_Shown]) -> str:
         [
             shell.controller(one.style),
             *(escape(_text(one.result.trial.parameters[key])) for key in keys),
-            "\u2013" if one.result.value is None else interval_cell(_interval(sweep, one.result), 4),
+            DASH if one.result.value is None else interval_cell(_interval(sweep, one.result), 4),
             f"{max(run.metrics.get('steps', 0) for run in one.result.runs):,}",
             _status(one.result.runs),
         ]

@@ -19,7 +19,7 @@ from pydantic import (
 from experiments.config import CONFIG_FOLDER, Seeds
 from experiments.sweep.spaces import GRID, Space, read_spaces
 from gridenv.adapters.ray_settings import RaySettings
-from gridenv.core.config import check, display_path, named_file, names_in, read_config, read_overrides
+from gridenv.core.config import check, display_path, read_config, read_named
 from gridenv.core.errors import ConfigError, raise_collected
 from gridenv.core.layer import Layer
 
@@ -113,16 +113,8 @@ def compose_sweep(overrides: Sequence[str]) -> SweepConfig:
     Raises:
         ConfigError: one line for every problem.
     """
-    layer = read_overrides(overrides)
-    name = layer.values.get("sweep")
-    if not isinstance(name, str):
-        raise ConfigError(
-            f"sweep: none is named; write sweep=NAME with one of: {', '.join(names_in(SWEEPS))}, or the path of a "
-            "YAML file"
-        )
-    path = named_file("sweep", name, SWEEPS)
-    below = read_config(path, SWEEPS)
-    return check_sweep(Layer({"name": path.stem}).merged(below).merged(layer.without("sweep")), f"sweep '{path.stem}'")
+    name, layer = read_named("sweep", overrides, SWEEPS)
+    return check_sweep(Layer({"name": name}).merged(layer), f"sweep '{name}'")
 
 
 def read_sweep(path: Path) -> SweepConfig:

@@ -1,12 +1,11 @@
 """One training of a sweep, in a process of Ray's."""
 
-import os
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from experiments.compiled import keep_programs
+from experiments import processes
 from experiments.run import Row, Run
 from experiments.sweep.folder import Ending, Job, SweepFolder
 from experiments.train import Trainer, evaluation_fields
@@ -24,8 +23,7 @@ def tune_job(parameters: dict[str, Any]) -> None:
     """
     from ray import tune
 
-    keep_programs()
-    _go_to(parameters["place"])
+    processes.begin(parameters["place"])
     train_job(SweepFolder(Path(parameters["folder"])), job_of(parameters), tune.report)
 
 
@@ -49,16 +47,9 @@ def prepare(folder: str, place: str) -> list[str]:
     Returns:
         Fields that the evaluations of the first trial have.
     """
-    keep_programs()
-    _go_to(place)
+    processes.begin(place)
     config = SweepFolder(Path(folder)).trials[0].config
     return evaluation_fields(config, Trainer(config).env.cost_names)
-
-
-def _go_to(place: str) -> None:
-    """Work where the driver does, as paths of networks and tasks may be relative; Ray Tune goes elsewhere."""
-    if Path(place).is_dir():
-        os.chdir(place)
 
 
 def train_job(sweep: SweepFolder, job: Job, report: Callable[[Row], None]) -> None:

@@ -108,6 +108,28 @@ def named_file(kind: str, name: str, folder: Path) -> Path:
     return folder / f"{name}{SUFFIX}"
 
 
+def read_named(kind: str, texts: Iterable[str], folder: Path) -> tuple[str, Layer]:
+    """Name and settings of what `<kind>=NAME` and further `key=value` texts describe.
+
+    Args:
+        kind: such as `sweep`.
+        texts: NAME is that of a file of the folder, or the path of any; all others set a value.
+        folder: where the files are.
+
+    Raises:
+        ConfigError: if none is named or there is no such file, and as `read_config` and `read_overrides`.
+    """
+    asked = read_overrides(texts)
+    named = asked.values.get(kind)
+    if not isinstance(named, str):
+        raise ConfigError(
+            f"{kind}: none is named; write {kind}=NAME with one of: {', '.join(names_in(folder))}, or the path of a "
+            "YAML file"
+        )
+    path = named_file(kind, named, folder)
+    return path.stem, read_config(path, folder).merged(asked.without(kind))
+
+
 def names_in(folder: Path) -> list[str]:
     """Names of the YAML files in a folder."""
     return sorted(path.stem for path in folder.glob(f"*{SUFFIX}"))

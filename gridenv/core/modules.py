@@ -55,7 +55,10 @@ def _from_path(name: str, asked_by: str) -> ModuleType:
     if name == _MAIN or not all(part.isidentifier() for part in name.split(".")):
         raise ConfigError(f"{asked_by}: '{name}' cannot be imported; allowed: a module, or a file that ends in .py")
     here = str(Path.cwd())
-    sys.path.append(here)
+    # Where it is on the path already, its place decides which modules win.
+    is_added = here not in sys.path
+    if is_added:
+        sys.path.append(here)
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -66,7 +69,8 @@ def _from_path(name: str, asked_by: str) -> ModuleType:
             "that ends in .py; correct it"
         ) from None
     finally:
-        sys.path.remove(here)
+        if is_added:
+            sys.path.remove(here)
 
 
 def _from_file(path: Path, asked_by: str) -> ModuleType:

@@ -3,35 +3,20 @@
 Bundled cases are modules with a function `build`, or YAML files as `phase_yaml` or `balanced_yaml` reads them.
 """
 
-import hashlib
 import importlib
-import importlib.metadata
 import pkgutil
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from gridenv.core.archives import DAMAGED
-from gridenv.core.cache import cache_dir
-from gridenv.core.errors import MissingExtraError, NetworkError, did_you_mean
-from gridenv.network import balanced_yaml, cases, own, phase_yaml, storage
+from gridenv.core.errors import NetworkError, did_you_mean
+from gridenv.network import balanced_yaml, cases, own, phase_yaml
+from gridenv.network.converted import converted
 from gridenv.network.phase_tables import PhaseNetworkSpec
 from gridenv.network.spec import NetworkSpec
 
 SIMBENCH_PREFIX = "simbench:"
-_CONVERTER_SOURCES = (
-    "import_pandapower.py",
-    "import_pandapower_phases.py",
-    "pandapower_phase_transformers.py",
-    "pandapower_tables.py",
-    "transformer.py",
-    "spec.py",
-    "phase_tables.py",
-    "storage.py",
-    "catalog.py",
-)
 _DESCRIPTION = re.compile(r"^description: *['\"]?(.*?)['\"]?$", re.MULTILINE)
 
 Spec = NetworkSpec | PhaseNetworkSpec
@@ -126,9 +111,9 @@ def load_network(name: str) -> Spec:
         spec: Spec = phase_yaml.load(phases) if phases.is_file() else _case(name).build()
         return spec
     if name in PANDAPOWER_NETWORKS:
-        return _cached(name, ("pandapower",), _convert_pandapower)
+        return converted(name, ("pandapower",), lambda: replace(_convert_pandapower(name), name=name))
     if name.startswith(SIMBENCH_PREFIX):
-        return _cached(name, ("pandapower", "simbench"), _convert_simbench)
+        return converted(name, ("pandapower", "simbench"), lambda: replace(_convert_simbench(name), name=name))
     hint = did_you_mean(name, list_networks())
     files = "" if "mean" in hint else "; or give the path of a file that ends in .json (pandapower), .yaml or .dss"
     raise NetworkError(f"unknown network '{name}'{hint}{files}")
@@ -184,34 +169,3 @@ def _convert_simbench(name: str) -> Spec:
     from gridenv.network.import_pandapower import build_simbench, from_pandapower
 
     return from_pandapower(build_simbench(name.removeprefix(SIMBENCH_PREFIX)))
-
-
-def _cached(name: str, packages: tuple[str, ...], convert: Callable[[str], Spec]) -> Spec:
-    """The network from the cache, or converted and put there; a damaged file is written anew."""
-    path = cache_dir("networks") / f"{_cache_key(name, packages)}.npz"
-    try:
-        return storage.load(path)
-    except DAMAGED:
-        spec = replace(convert(name), name=name)
-        storage.save(spec, path)
-        return spec
-
-
-def _cache_key(name: str, packages: tuple[str, ...]) -> str:
-    """Changes with the packages' versions and with the code that converts and stores."""
-    digest = hashlib.sha256(f"{name}\n{storage.FORMAT_VERSION}\n".encode())
-    for package in packages:
-        digest.update(f"{package} {_version(package)}\n".encode())
-    for source in _CONVERTER_SOURCES:
-        digest.update(Path(__file__).with_name(source).read_bytes())
-    return digest.hexdigest()
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        raise MissingExtraError(
-            f"network catalogue: package '{package}' is not installed; "
-            f'install it with pip install "gridenv[{package}]"'
-        ) from None

@@ -1,7 +1,6 @@
 """Networks of users: read from a file, or given as an object and kept under a name that says what is in them."""
 
 import hashlib
-import importlib.metadata
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +14,7 @@ from gridenv.core.cache import cache_dir
 from gridenv.core.config import display_path
 from gridenv.core.errors import NetworkError
 from gridenv.network import balanced_yaml, phase_yaml, storage
+from gridenv.network.converted import converted
 from gridenv.network.import_opendss import from_opendss
 from gridenv.network.import_pandapower import from_pandapower, read_pandapower
 from gridenv.network.phase_tables import PhaseNetworkSpec
@@ -103,19 +103,14 @@ def _phases(net: Any) -> Any:
 
 
 def _read_json(path: Path) -> Spec:
-    """Converted once for each content of the file, as converting takes seconds."""
-    key = hashlib.sha256(path.read_bytes())
-    key.update(f"{storage.FORMAT_VERSION} {importlib.metadata.version('pandapower')}".encode())
-    for source in sorted(Path(__file__).parent.glob("*pandapower*.py")):
-        key.update(source.read_bytes())
-    kept = cache_dir("networks") / f"{key.hexdigest()}.npz"
-    try:
-        return storage.load(kept)
-    except DAMAGED:
+    """Converted once for each content of the file."""
+
+    def convert() -> Spec:
         net = read_pandapower(path)
         spec: Spec = from_pandapower(net, phases=_phases(net))
-        storage.save(spec, kept)
         return spec
+
+    return converted(hashlib.sha256(path.read_bytes()).hexdigest(), ("pandapower",), convert)
 
 
 def _read_yaml(path: Path) -> Spec:

@@ -70,7 +70,8 @@ class Settler:
             for places in self.device_costs
         ]
         if self.own is not None:
-            devices += self.own.costs(model, state, output).values()
+            further = self.own.costs(model, state, output)
+            devices += [further[name] for name in self.own.cost_names]
         failed = 1.0 - solved.astype(v_pu.dtype)
         cost = jnp.stack([*(jnp.where(solved, c, 0.0) for c in (*grid_costs, *devices)), failed], axis=-1)
         kpi = {f"eur.{name}": value for name, value in eur.items()} | self._key_figures(model, output, v_pu)

@@ -362,5 +362,6 @@ def test_unknown_commands_end_with_code_2(tmp_path: Path) -> None:
 def test_list_shows_what_can_be_chosen(tmp_path: Path) -> None:
     done = gridenv(workplace(tmp_path, "w"), "list")
     assert done.returncode == 0
-    for name in ("ieee33", "VoltVar-IEEE33-v0", "ppo", "oracle", "voltvar_ieee33"):
+    assert re.findall(r"^(\w+):$", done.stdout, re.MULTILINE)[-3:] == ["comparisons", "forecasts", "rigs"]
+    for name in ("ieee33", "VoltVar-IEEE33-v0", "ppo", "oracle", "voltvar_ieee33", "all_tasks", "published"):
         assert re.search(rf"^  {re.escape(name)} +\S", done.stdout, re.MULTILINE)

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pkgutil import resolve_name
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Annotated, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 
 from gridenv.core.errors import ConfigError, DataError, did_you_mean
 from gridenv.exogenous.forecasts.quantiles import LEVELS
@@ -105,20 +105,37 @@ FORECASTERS: Mapping[str, ForecasterEntry] = {
         is_random=True,
     ),
 }
-ForecastKind = Literal["oracle", "noisy", "persistence", "seasonal_naive", "slot_mean", "learned"]
+_LOOK_AHEAD, _LEARNED = ("oracle", "noisy"), "learned"
+_KINDS = (*_LOOK_AHEAD, *(name for name, entry in FORECASTERS.items() if not entry.is_learned), _LEARNED)
+_MODELS = tuple(name for name, entry in FORECASTERS.items() if entry.is_learned)
+
+
+def _one_of(names: Sequence[str]) -> AfterValidator:
+    *most, last = map(repr, names)
+
+    def known(value: str) -> str:
+        if value not in names:
+            raise ValueError(f"must be {', '.join(most)} or {last}")
+        return value
+
+    return AfterValidator(known)
+
+
+ForecastKind = Annotated[str, _one_of(_KINDS)]
 """How the future is known. `oracle`: as it will be. `noisy`: as it will be, with an error. `learned`: by a
 `LearnedModel`. Else by the forecaster of that name."""
-LearnedModel = Literal["linear", "boosting", "sequence"]
+LearnedModel = Annotated[str, _one_of(_MODELS)]
+"""Name of a learned forecaster."""
 
 
 def looks_ahead(kind: ForecastKind) -> bool:
     """Whether a kind is made of what will be, and not of what is known."""
-    return kind in ("oracle", "noisy")
+    return kind in _LOOK_AHEAD
 
 
 def forecaster_name(kind: ForecastKind, model: LearnedModel) -> str:
     """Name in `FORECASTERS` of a kind that does not look ahead."""
-    return model if kind == "learned" else kind
+    return model if kind == _LEARNED else kind
 
 
 def forecaster_entry(name: str) -> ForecasterEntry:

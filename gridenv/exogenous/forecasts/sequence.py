@@ -78,6 +78,10 @@ class Recurrent:
 
     def forecast(self, series: Series, issued: Int[np.ndarray, " issue"], horizon: int) -> Forecast:
         """See `Forecaster`."""
+        with jax.enable_x64(False):
+            return self._forecast(series, issued, horizon)
+
+    def _forecast(self, series: Series, issued: Int[np.ndarray, " issue"], horizon: int) -> Forecast:
         inputs = _inputs(series, self.mean, self.spread, self.residual, fill=True)
         known = series.known_through(issued)
         parts = []
@@ -97,7 +101,7 @@ class Recurrent:
 def fit(
     series: Series, settings: BaseModel, *, horizon: int, levels: Sequence[float], seed: int, tick: Tick
 ) -> Recurrent:
-    """One network for all series, trained on the mean pinball loss of all levels.
+    """One network for all series, trained on the mean pinball loss of all levels; in float32 wherever it is called.
 
     Raises:
         DataError: if a series has too few rows to learn from.
@@ -106,6 +110,13 @@ def fit(
     recurrent forecaster", 2017, arXiv:1711.11053; gated recurrent unit, Cho et al. 2014, arXiv:1406.1078.
     """
     assert isinstance(settings, SequenceConfig)
+    with jax.enable_x64(False):
+        return _fit(series, settings, horizon, levels, seed, tick)
+
+
+def _fit(
+    series: Series, settings: SequenceConfig, horizon: int, levels: Sequence[float], seed: int, tick: Tick
+) -> Recurrent:
     inputs = _inputs(series, *_scales(series, horizon, seed), fill=False)
     drawn = _drawn(series, inputs)
     key = jax.random.key(seed)

@@ -18,10 +18,11 @@ torch = pytest.importorskip("torch", reason=EXTRA)
 from agents.controller import Controller  # noqa: E402
 from agents.export import to_onnx  # noqa: E402
 from agents.learner import HasProcesses, Metrics  # noqa: E402
+from agents.metering import means  # noqa: E402
 from agents.registry import config_class, make_learner  # noqa: E402
-from agents.rllib.environments import MeteredAgents, MeteredVectorEnv, means  # noqa: E402
+from agents.rllib.environments import MeteredAgents, MeteredVectorEnv  # noqa: E402
 from agents.rllib.learner import RLlibLearner  # noqa: E402
-from agents.rllib.machine import quiet  # noqa: E402
+from agents.rllib.machine import Machine, quiet  # noqa: E402
 from agents.rllib.state import TrainingState  # noqa: E402
 from gridenv.adapters.ray_local import quiet_ray  # noqa: E402
 from gridenv.core.errors import ConfigError, RunError  # noqa: E402
@@ -255,6 +256,35 @@ def test_more_env_runners_than_processors_and_those_inside_of_a_sweep_are_refuse
         return str(error.value)
 
     assert "allowed: 0, a sweep has a process for every training already" in ray.get(refused.remote())
+
+
+class _BuiltError(Exception):
+    pass
+
+
+@pytest.mark.slow
+def test_environments_of_trainings_side_by_side_have_names_of_their_own_and_are_forgotten(local_ray: None) -> None:
+    config = config_class("rllib_ppo")(**SETTINGS)
+
+    @ray.remote(num_cpus=1)
+    class Process:
+        def name(self) -> str:
+            from ray.tune.registry import ENV_CREATOR, _global_registry
+
+            found = []
+
+            def shape(settings: Any) -> Any:
+                found.append(settings.env)
+                assert _global_registry.contains(ENV_CREATOR, settings.env)
+                raise _BuiltError
+
+            with pytest.raises(_BuiltError):
+                Machine(config, lambda _: None, shape)
+            assert not _global_registry.contains(ENV_CREATOR, found[0])
+            return str(found[0])
+
+    first, second = ray.get([process.name.remote() for process in (Process.remote(), Process.remote())])
+    assert first != second
 
 
 @pytest.mark.slow

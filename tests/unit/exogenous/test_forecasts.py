@@ -1,5 +1,6 @@
 import sys
 
+import jax
 import numpy as np
 import pytest
 from scipy import stats
@@ -142,6 +143,20 @@ def test_learned_forecasters_find_a_weekly_pattern_that_the_slot_mean_cannot(nam
     quantiles = forecast_series(learned, series, issued, 12).quantiles[:, :, 0]
     between = ((actual >= quantiles[..., 0]) & (actual <= quantiles[..., 2])).mean()
     assert 0.65 < between < 0.95, "80 % of what comes lies between the quantiles 0.1 and 0.9"
+
+
+def test_recurrent_network_is_the_same_in_a_task_of_float64():
+    series = series_from(np.random.default_rng(0).random(30 * PER_DAY))
+    settings = config_class("sequence")(updates=3, hours=6, hidden=4, width=8)
+
+    def said():
+        made = fit_forecaster("sequence", series, everything(series), settings=settings, horizon=3)
+        return forecast_series(made, series, np.array([10 * PER_DAY]), 3).quantiles
+
+    expected = said()
+    with jax.enable_x64(True):
+        found = said()
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_bad_questions_are_refused():

@@ -1,6 +1,11 @@
 """Evaluations that are shared out: how they are asked for, and that they give the results of one process."""
 
 import dataclasses
+import json
+import os
+import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +18,7 @@ from experiments.rollout import EpisodeResults, run_episodes
 from gridenv.adapters.ray_settings import RaySettings
 from gridenv.core.errors import ConfigError
 from gridenv.tasks import registry
+from tests.own_tasks import ID, forgotten, write_own_task
 
 TASK = "VoltVar-IEEE33-v0"
 
@@ -80,7 +86,46 @@ def test_a_controller_that_refuses_ends_all_with_its_own_line(monkeypatch: pytes
 def test_a_job_in_a_process_of_its_own_is_the_rollout_of_this_one() -> None:
     task = registry.config_class(TASK)(split="test", steps_per_episode=4)
     env, params = registry.build(TASK, task)
-    found = fan_out._run(Job(task_id=TASK, task=task, controller="none"))
+    found = fan_out._run_sent(Job(task_id=TASK, task=task, controller="none").sent())
     expected = run_episodes(env, params, DoNothing(env))
     for field in dataclasses.fields(EpisodeResults):
         np.testing.assert_array_equal(getattr(found, field.name), getattr(expected, field.name))
+
+
+@pytest.mark.parametrize("task_id", registry.TASKS)
+def test_settings_that_travel_arrive_as_they_are(task_id: str) -> None:
+    kind = registry.config_class(task_id)
+    given = kind(split="test", load_scale=0.1 + 0.2).model_copy(update={"split": "validation"})
+    sent = pickle.loads(pickle.dumps(Job(task_id=task_id, task=given, controller="none").sent()))
+    assert registry.config_class(sent.task_id).model_validate_json(sent.settings) == given
+
+
+ELSEWHERE = """
+import pickle, sys
+from experiments import fan_out
+found = fan_out._run_sent(pickle.load(sys.stdin.buffer))
+print(found.return_eur.tolist())
+"""
+
+
+def test_a_task_of_a_users_file_runs_in_a_process_that_starts_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GRIDENV_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    write_own_task()
+    with forgotten():
+        name, task = registry.settings_of(f"tasks.py:{ID}", {"split": "test"})
+        sent = pickle.dumps(Job(task_id=name, task=task, controller="none").sent())
+        env, params = registry.build(name, task)
+        expected = run_episodes(env, params, DoNothing(env))
+    (tmp_path / "elsewhere").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE],
+        input=sent,
+        cwd=tmp_path / "elsewhere",
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+        capture_output=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == expected.return_eur.tolist()

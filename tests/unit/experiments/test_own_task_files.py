@@ -1,5 +1,6 @@
 """Experiments with tasks and networks of users, and scores of policies of any library."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from experiments import task_scores
 from experiments.config import compose, experiment_from
 from experiments.provenance import own_hashes
+from experiments.rollout import EpisodeResults
 from experiments.task_scores import score_policy, score_tasks, task_ids
 from gridenv.core.errors import ActionError, ConfigError
 from gridenv.tasks.volt_var import VoltVarConfig
@@ -95,6 +97,22 @@ def test_a_score_is_0_at_the_rule_and_1_at_the_oracle() -> None:
     )
     assert [scored.score(name) for name in means] == [0.5, 0.0, 1.0]
     assert str(scored).splitlines()[0] == "policy: -8.00 EUR a day, score 0.50"
+
+
+def test_a_table_of_tasks_has_scores_where_rule_and_oracle_ran() -> None:
+    def scored(task: str, **means: float) -> task_scores.TaskScore:
+        results = {
+            name: EpisodeResults(**{f.name: np.full((1, 1), eur) for f in fields(EpisodeResults)})
+            for name, eur in means.items()
+        }
+        return task_scores.TaskScore(task=task, split="test", cost_names=("v_band",), results=results)
+
+    with_scale, without = scored("a", none=-12.0, rule=-10.0, oracle=-6.0), scored("b", none=-12.0)
+    head, _, *rows = task_scores.markdown([with_scale, without]).splitlines()
+    assert head.split(" | ")[:3] == ["| task", "controller", "score"]
+    assert [row.split(" | ")[2] for row in rows] == ["-0.50", "0.00", "1.00", ""]
+    assert [column.header for column in task_scores.table([with_scale]).columns][2] == "score"
+    assert "score" not in task_scores.markdown([without])
 
 
 def test_what_cannot_be_scored_is_named() -> None:

@@ -67,6 +67,19 @@ def test_an_evaluation_that_differs_is_a_difference_and_long_lists_are_cut(tmp_p
     assert found.lines()[-2] == "    and 3 more"
 
 
+def test_of_lists_the_first_value_that_differs_is_shown_and_long_values_are_cut() -> None:
+    days = [float(i) for i in range(65)]
+    again = [*days[:3], 3.5, *days[4:9], 10.0, *days[10:]]
+    assert [str(each) for each in differences({"a": {"eur": days}}, {"a": {"eur": again}})] == [
+        "a.eur[3]: recorded 3.0, again 3.5 (relative 1.4e-01), and 1 more of this list"
+    ]
+    assert not list(differences({"a": [float("nan"), [1]]}, {"a": [float("nan"), [1]]}))
+    (cut,) = differences({"a": days}, {"a": days[:2]})
+    assert str(cut).startswith("a: recorded [0.0, 1.0, 2.0, ")
+    assert str(cut).endswith("..., again [0.0, 1.0]")
+    assert len(str(cut)) < 120
+
+
 def test_nan_is_equal_to_nan_only() -> None:
     nan = float("nan")
     assert not list(differences({"a": nan}, {"a": nan}))

@@ -1,6 +1,8 @@
 """Results of comparisons: merged, refused, written as documents and as a page."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,24 @@ def test_results_of_other_episodes_are_not_merged(tmp_path: Path) -> None:
     )
 
 
+def test_tasks_of_one_comparison_may_have_episodes_of_their_own_and_are_read_again(tmp_path: Path) -> None:
+    longer = entry("V2G-SimBenchLV-v0", episodes_hash="b" * 64, steps_per_episode=192)
+    study = read_study([comparison(tmp_path, "one", entry(), longer)])
+    assert study_tables.table(read_study(write_by_task(study, tmp_path / "json"))) == study_tables.table(study)
+    other = comparison(tmp_path, "two", entry(agent="apg", episodes_hash="b" * 64))
+    with pytest.raises(
+        RunError, match=r"two.*\(storage-ieee33-v0_apg\) is of 3 test episodes with hash bbbbbbbb, .*one"
+    ):
+        read_study([tmp_path / "one", other])
+
+
+def test_an_entry_is_added_to_the_form_of_its_task_that_it_fits(tmp_path: Path) -> None:
+    forms = [entry(), entry(agent="sb3_ppo", episodes_hash="b" * 64)]
+    other = comparison(tmp_path, "two", entry(agent="apg", episodes_hash="b" * 64))
+    study = read_study([comparison(tmp_path, "one", *forms), other])
+    assert [[e.agent for e in task.entries] for task in study.tasks] == [["ppo"], ["sb3_ppo", "apg"]]
+
+
 def test_results_against_other_references_are_not_merged(tmp_path: Path) -> None:
     other = entry(agent="sb3_ppo")
     other["evaluation"]["controllers"]["oracle"] = controller([-3.5, -3.5, -3.5], 1.0)
@@ -77,8 +97,12 @@ def test_two_forms_of_a_task_in_one_comparison_stand_apart(tmp_path: Path) -> No
         "Storage-IEEE33-v0 (storage-ieee33-v0_sb3_ppo)",
     ]
     assert [len(task.entries) for task in study.tasks] == [2, 1]
-    files = write_by_task(study, tmp_path / "json")
-    assert files[1].name == "Storage-IEEE33-v0_storage-ieee33-v0_sb3_ppo.json"
+    (file,) = write_by_task(study, tmp_path / "json")
+    assert file.name == "Storage-IEEE33-v0.json"
+    again = read_study([file])
+    rows = [[(name, c) for name, c, _ in task.rows()] for task in again.tasks]
+    assert rows == [[(name, c) for name, c, _ in task.rows()] for task in study.tasks]
+    assert study_tables.table(again) == study_tables.table(study)
     check_page(comparison_page.page(study))
 
 
@@ -178,6 +202,20 @@ def test_a_page_without_scores_has_no_scores(tmp_path: Path) -> None:
     made["learning"]["references_eur"] = {}
     page = check_page(comparison_page.page(read_study([comparison(tmp_path, "one", made)])))
     assert len(page.all("svg")) == 3
+
+
+def test_pages_of_comparisons_are_made_without_jax(tmp_path: Path) -> None:
+    folder = comparison(tmp_path, "one", entry())
+    code = (
+        "import sys; from pathlib import Path; from experiments import study_tables, study; "
+        "from experiments.pages import comparison as page; read = study.read_study([Path(sys.argv[1])]); "
+        "page.write(read, Path(sys.argv[1]) / 'page.html'); study_tables.table(read); print('jax' in sys.modules)"
+    )
+    root = Path(__file__).parents[3]
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder)], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
 
 
 def test_nothing_beats_what_is_on_the_front() -> None:

@@ -1,5 +1,6 @@
 """Networks by name, and the cache of converted ones."""
 
+import importlib.metadata
 import subprocess
 import sys
 from dataclasses import fields
@@ -10,6 +11,7 @@ import pytest
 
 from gridenv.core.errors import MissingExtraError, NetworkError
 from gridenv.network import NetworkSpec, catalog, compile_network, list_networks, load_balanced, load_network, storage
+from gridenv.network.converted import cache_key
 from tests.unit.network.fixed_point import solve_default
 from tests.unit.network.small_networks import everything, two_bus
 from tests.unit.network.small_phase_networks import every_kind
@@ -89,10 +91,10 @@ def test_damaged_cache_file_is_written_anew(cache: Path) -> None:
 
 
 def test_cache_key_depends_on_name_and_package_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    key = catalog._cache_key("cigre_mv", ("pandapower",))
-    assert key != catalog._cache_key("cigre_lv", ("pandapower",))
+    key = cache_key("cigre_mv", ("pandapower",))
+    assert key != cache_key("cigre_lv", ("pandapower",))
     monkeypatch.setattr("importlib.metadata.version", lambda package: "0.0")
-    assert key != catalog._cache_key("cigre_mv", ("pandapower",))
+    assert key != cache_key("cigre_mv", ("pandapower",))
 
 
 def test_cached_load_imports_neither_pandapower_nor_jax(cache: Path) -> None:
@@ -116,7 +118,7 @@ def test_random_networks_are_the_same_at_every_conversion(cache: Path) -> None:
 def test_missing_simbench_names_the_extra(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def version(package: str) -> str:
         if package == "simbench":
-            raise catalog.importlib.metadata.PackageNotFoundError(package)
+            raise importlib.metadata.PackageNotFoundError(package)
         return "1"
 
     monkeypatch.setattr("importlib.metadata.version", version)

@@ -1,5 +1,7 @@
 """Networks of users as files and objects."""
 
+from pathlib import Path
+
 import numpy as np
 import pandapower as pp
 import pytest
@@ -40,6 +42,22 @@ def test_a_pandapower_file_is_a_network_and_follows_its_content(monkeypatch) -> 
     pp.runpp(heavier)
     assert digest_of("street.json") != before
     assert lowest_pu("street.json") == pytest.approx(heavier.res_bus.vm_pu.min(), abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    "source", ["pandapower_tables.py", "transformer.py", "spec.py", "phase_tables.py", "storage.py"]
+)
+def test_a_pandapower_file_is_converted_anew_when_the_code_that_converts_it_changes(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pp.to_json(street(), "street.json")
+    load_network("street.json")
+    load_network("street.json")
+    assert len(list((tmp_path / "cache" / "networks").iterdir())) == 1
+    real = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: real(path) + (b"# new" if path.name == source else b""))
+    load_network("street.json")
+    assert len(list((tmp_path / "cache" / "networks").iterdir())) == 2
 
 
 def test_environments_of_a_changed_file_are_built_anew() -> None:

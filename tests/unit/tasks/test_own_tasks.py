@@ -83,6 +83,29 @@ def test_own_money_and_costs_are_part_of_reward_and_infos_in_every_form() -> Non
     assert info["kpi"]["eur.peak"] == pytest.approx(fee[0], rel=1e-5)
 
 
+class _Unsorted(VoltVarConfig):
+    """Names its costs in no order."""
+
+    steps_per_episode: int = 4
+
+    def further_costs(self, model, state, output):
+        one = jnp.ones(output.source_p_kw.shape)
+        return {"zebra": 3.0 * one, "ant": one, "mule": 2.0 * one}
+
+
+def test_own_costs_stand_under_their_own_names_in_whatever_order_they_are_given() -> None:
+    gridenv.register_task(ID)(_Unsorted)
+    env, params = gridenv.make(ID)
+    state = env.reset_at(params.starts[:2] + 70, params)[1]
+    t = jax.jit(env.advance)(state, jnp.zeros((2, env.n_action)), params)
+    named = dict(zip(env.cost_names, np.asarray(t.info["cost"]).T, strict=True))
+    assert {name: named[name].tolist() for name in ("ant", "mule", "zebra")} == {
+        "ant": [1.0, 1.0],
+        "mule": [2.0, 2.0],
+        "zebra": [3.0, 3.0],
+    }
+
+
 def test_settings_as_an_object_or_a_file_make_a_task(tmp_path) -> None:
     gridenv.register_task(ID)(_Fees)
     (tmp_path / "mine.yaml").write_text(f"id: {ID}\nlimit_kw: 700.0\n")
@@ -173,6 +196,15 @@ def test_another_process_finds_a_task_by_the_file_or_module_before_its_id(tmp_pa
         assert full_task_id(ID) == f"my_own_tasks:{ID}"
         sys.modules.pop("my_own_tasks")
     assert not any(path == str(tmp_path) for path in sys.path)
+
+
+def test_finding_a_module_leaves_the_path_in_its_order(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = list(sys.path)
+    with pytest.raises(ConfigError, match="there is no module"):
+        task_id("no_such_module:Mine-v0")
+    assert sys.path == before
 
 
 def test_env_runners_get_a_task_that_only_a_file_registers(tmp_path, monkeypatch) -> None:
