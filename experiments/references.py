@@ -1,7 +1,8 @@
 """Results of the reference controllers, computed once and kept on disk.
 
 Planning with foresight takes longer than a training, and depends on the task alone. The key of a result covers the
-task's settings, the days, the shipped data, the library versions and every source file that the result can depend on.
+task's settings but those of what agents observe, the days, the shipped data, the library versions and every source file
+that the result can depend on.
 """
 
 import hashlib
@@ -36,6 +37,8 @@ _SOURCES = (
     "gridenv/network/cases/*.yaml",
     "gridenv/tasks/**/*.py",
 )
+_OBSERVED = {"observed_buses", "forecast_steps", "forecast", "forecast_model", "forecast_error", "forecast_seed"}
+"""Settings of what agents see, which no reference looks at."""
 _PACKAGES = ("jax", "jaxlib", "numpy", "optax", "clarabel", "lightgbm")
 
 
@@ -91,7 +94,7 @@ def _key(task_id: str, task: BaseModel, split: str, name: str) -> str:
         "controller": name,
         "split": split,
         "task": task_id,
-        "settings": task.model_dump(mode="json", exclude={"split"}),
+        "settings": task.model_dump(mode="json", exclude={"split", *_OBSERVED}),
         "own": provenance.own_hashes(task),
         "data": provenance.data_hash(),
         "sources": _source_hash(),
