@@ -20,6 +20,9 @@ class APGConfig(LearnerConfig):
     max_grad_norm: PositiveFloat = 1.0
     """Longer gradients of the mean scaled reward of a step are shortened to this."""
     hidden: tuple[PositiveInt, ...] = (64, 64)
+    shared: bool = False
+    """Units of a kind share one network, which sees what can be measured at one of them; else one network sees and
+    decides on everything. Learns from less where many units are alike."""
 
     @property
     def steps_per_update(self) -> int:

@@ -20,17 +20,16 @@ from jax import numpy as jnp
 from jaxtyping import Bool, Float, Int
 
 from agents.apg.config import APGConfig
+from agents.apg.model import JointModel, Model, Networks, SharedModel
+from agents.controller import Controller
 from agents.learner import JaxLearner, earned
 from agents.learner import Metrics as HostMetrics
-from agents.networks import Layer, NetworkPolicy, init_mlp, mlp
 from gridenv.core.errors import ConfigError
 from gridenv.core.pytree import rows_where
 from gridenv.core.random import stream
 from gridenv.tasks.env import EnvParams, EnvState, GridEnv
 
 Metrics = dict[str, Array]
-_MOST_IDLE = 0.9
-"""Idle actions at the ends of the range begin here: at the very end the policy's limit lets no gradient through."""
 _FAR = 3.0
 """Output of the network before the tanh from which it is pulled back; there the action is at 99.5 % of its range. Much
 further out the tanh rounds to its limit, no gradient is left, and the policy would stay there for good."""
@@ -45,7 +44,7 @@ _MOST_SKIPPED = 10
 class LearnerState(NamedTuple):
     """Everything that training needs to go on; saved as it is in a checkpoint."""
 
-    layers: tuple[Layer, ...]
+    networks: Networks
     optimiser: optax.OptState
     env: EnvState
     observation: Float[Array, "env obs"]
@@ -78,6 +77,7 @@ class APG(JaxLearner[LearnerState]):
         super().__init__(env)
         self.config = config
         self.optimiser = _optimiser(config)
+        self.model: Model = (SharedModel if config.shared else JointModel)(env, config.hidden)
 
     @partial(jax.jit, static_argnames="self")
     def init(self, seed: Int[Array, ""] | int, env_params: EnvParams) -> LearnerState:
@@ -89,23 +89,19 @@ class APG(JaxLearner[LearnerState]):
         self._check_horizon(env_params)
         key, env = jax.random.key(seed), self.env
         observation, env_state = env.reset_batch(stream(key, "reset"), env_params, self.config.num_envs)
-        sizes = (env.n_observation, *self.config.hidden, env.n_action)
-        *inner, last = init_mlp(stream(key, "networks"), sizes, last_gain=0.0)
-        idle = jnp.mean(env.idle(env_params, env_state), axis=0)
-        bias = jnp.arctanh(jnp.clip(idle, -_MOST_IDLE, _MOST_IDLE))
-        layers = (*inner, Layer(last.weight, bias.astype(last.bias.dtype)))
+        networks = self.model.init(stream(key, "networks"), jnp.mean(env.idle(env_params, env_state), axis=0))
         return LearnerState(
-            layers=layers,
-            optimiser=self.optimiser.init(layers),
+            networks=networks,
+            optimiser=self.optimiser.init(networks),
             env=env_state,
             observation=observation,
             key=stream(key, "training"),
             updates=jnp.int32(0),
         )
 
-    def policy(self, state: LearnerState) -> NetworkPolicy:
-        """The learned network, held inside the action bounds by a tanh."""
-        return NetworkPolicy(layers=state.layers, name="apg", limit="tanh")
+    def policy(self, state: LearnerState) -> Controller:
+        """What was learned, held inside the action bounds by a tanh."""
+        return self.model.policy(state.networks)
 
     def update(self, state: LearnerState, params: EnvParams) -> tuple[LearnerState, HostMetrics]:
         """State after one update, and what it measured.
@@ -148,16 +144,16 @@ class APG(JaxLearner[LearnerState]):
     def next(self, state: LearnerState, env_params: EnvParams) -> tuple[LearnerState, Metrics]:
         """State after one update, and what it measured."""
         key = jax.random.fold_in(state.key, state.updates)
-        gradients, (window, rollout) = jax.grad(self._loss, has_aux=True)(state.layers, state, env_params)
-        updates, optimiser = self.optimiser.update(gradients, state.optimiser, state.layers)
-        layers: tuple[Layer, ...] = optax.apply_updates(state.layers, updates)
+        gradients, (window, rollout) = jax.grad(self._loss, has_aux=True)(state.networks, state, env_params)
+        updates, optimiser = self.optimiser.update(gradients, state.optimiser, state.networks)
+        networks: Networks = optax.apply_updates(state.networks, updates)
         observation, env_state = self._begin_again(window, env_params, stream(key, "reset"))
-        new = LearnerState(layers, optimiser, env_state, observation, state.key, state.updates + 1)
+        new = LearnerState(networks, optimiser, env_state, observation, state.key, state.updates + 1)
         metrics = earned(self.env.cost_names, rollout.reward, rollout.economic_eur, rollout.cost, rollout.alive)
         return new, metrics | {_GRADIENT: optax.tree.norm(gradients)}
 
     def _loss(
-        self, layers: tuple[Layer, ...], state: LearnerState, env_params: EnvParams
+        self, networks: Networks, state: LearnerState, env_params: EnvParams
     ) -> tuple[Float[Array, ""], tuple[_Window, Rollout]]:
         """Minus the mean scaled reward of a step over the horizon, and the pull back into the range of the policy."""
 
@@ -165,7 +161,7 @@ class APG(JaxLearner[LearnerState]):
         @jax.checkpoint
         def one_step(window: _Window, _: None) -> tuple[_Window, tuple[Rollout, Array]]:
             with jax.default_matmul_precision("float32"):
-                output = mlp(layers, window.observation)
+                output = self.model.output(networks, window.observation)
             t = self.env.advance(window.env, jnp.tanh(output), env_params)
             step = Rollout(window.alive, t.reward, t.info["cost"], t.info["economic_eur"])
             excess = jnp.mean(jnp.maximum(jnp.abs(output) - _FAR, 0.0) ** 2, axis=-1)

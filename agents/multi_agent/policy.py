@@ -1,5 +1,7 @@
 """The policies of several agents as one controller of the whole action vector."""
 
+from typing import Protocol
+
 import numpy as np
 from jax import Array
 from jaxtyping import Float
@@ -7,9 +9,20 @@ from jaxtyping import Float
 from agents.graph import Graph
 from agents.multi_agent.groups import AgentGroup, joined, places
 from agents.networks import Activation, Layer, exact_mlp, mlp_graph
-from agents.ppo.heads import ActionHeads
 from gridenv.core.pytree import pytree, static
 from gridenv.tasks.env import EnvParams, EnvState
+
+
+class Heads(Protocol):
+    """What the outputs of a network mean; hashable."""
+
+    def most_likely(self, outputs: Float[Array, "*batch outputs"]) -> Float[Array, "*batch act"]:
+        """Normalised actions."""
+        ...
+
+    def most_likely_graph(self, graph: Graph, outputs: str) -> str:
+        """`most_likely` as operations of a graph."""
+        ...
 
 
 @pytree
@@ -18,7 +31,7 @@ class GroupPolicy:
 
     layers: tuple[Layer, ...]
     group: AgentGroup = static()
-    heads: ActionHeads = static()
+    heads: Heads = static()
     activation: Activation = static(default="tanh")
 
     def decide(self, observation: Float[Array, "*batch obs"]) -> Float[Array, "*batch agent own"]:

@@ -31,7 +31,7 @@ class MpcConfig(BaseModel):
     """Steps between two plans."""
     horizon_steps: PositiveInt = 96
     """Most steps that are planned; never beyond the end of the episode, where stored energy has its worth. Where nothing
-    that is decided reaches beyond its step, as with plain inverters, later plans of an episode are of one step."""
+    that is decided reaches beyond its step (plain inverters), all but the first plan of an episode are of one step."""
     forecast: ForecastKind = "slot_mean"
     """How the future is known; vehicles are known on arrival, with `oracle` before."""
     forecast_model: LearnedModel = "linear"
@@ -118,7 +118,7 @@ class Mpc:
         self, planner: Planner, seen: EnvParams, state: EnvState, guess: Array, n_left: int, slopes: Slopes | None
     ) -> Plan:
         config = self.config
-        # Once the grid is linearised along a whole day, steps that do not reach into each other are planned by themselves.
+        # Steps that do not reach into each other are planned by themselves, on a grid linearised along a whole day.
         is_alone = slopes is not None and not reach_on(planner.setting.quantities, seen.model)
         n_step = min(n_left, 1 if is_alone else config.horizon_steps)
         now = np.asarray(state.grid.t).tolist()

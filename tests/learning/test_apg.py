@@ -56,9 +56,9 @@ def test_a_policy_stuck_at_the_end_of_the_range_comes_back(env_params) -> None:
     config = APGConfig(**SHORT | {"total_steps": 200_000})
     apg = APG(Delivery(gain=2.0), config)
     state = apg.init(0, env_params)
-    last = state.layers[-1]
+    last = state.networks[-1]
     # So far out that the tanh is exactly one, and nothing that is paid has a gradient.
-    stuck = (*state.layers[:-1], last._replace(bias=last.bias.at[0].set(12.0)))
+    stuck = (*state.networks[:-1], last._replace(bias=last.bias.at[0].set(12.0)))
     state, _ = apg.advance(state._replace(layers=stuck), env_params, config.total_updates)
     np.testing.assert_allclose(_final_store(apg, state, env_params), ORDERED, atol=0.1)
 
@@ -66,7 +66,7 @@ def test_a_policy_stuck_at_the_end_of_the_range_comes_back(env_params) -> None:
 def test_failed_episodes_count_until_they_fail_and_do_not_spoil_the_policy(env_params) -> None:
     _, state, metrics = _learned(Delivery(fails_at=2), env_params, total_steps=256)
     np.testing.assert_allclose(metrics["train/reward_eur"], -0.5, rtol=1e-6)
-    assert all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(state.layers))
+    assert all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(state.networks))
 
 
 def test_tasks_without_any_gradient_are_refused_with_one_line(env_params) -> None:

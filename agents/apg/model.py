@@ -1,0 +1,132 @@
+"""What network decides on the actions: one for all of them, or one for each kind of unit."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import jax
+import numpy as np
+from jax import Array
+from jax import numpy as jnp
+from jaxtyping import Float
+
+from agents.controller import Controller
+from agents.graph import Graph
+from agents.multi_agent.groups import AgentGroup, groups_of, joined
+from agents.multi_agent.policy import GroupPolicy, JointPolicy
+from agents.networks import Layer, NetworkPolicy, init_mlp, mlp
+from gridenv.tasks.agents import Agent
+from gridenv.tasks.env import GridEnv
+
+Networks = tuple[tuple[Layer, ...], ...]
+_NAME = "apg"
+_MOST_IDLE = 0.9
+"""Idle actions at the ends of the range begin here: at the very end the policy's limit lets no gradient through."""
+
+
+class Model(Protocol):
+    """From the observation to the action before it is limited by a tanh."""
+
+    def init(self, key: Array, idle: Float[Array, " act"]) -> Networks:
+        """Networks whose actions are idle whatever they see."""
+        ...
+
+    def output(self, networks: Networks, observation: Float[Array, "*batch obs"]) -> Float[Array, "*batch act"]:
+        """Action before the tanh."""
+        ...
+
+    def policy(self, networks: Networks) -> Controller:
+        """The policy."""
+        ...
+
+
+class JointModel:
+    """One network that sees everything and decides on everything."""
+
+    def __init__(self, env: GridEnv, hidden: Sequence[int]) -> None:
+        self._sizes = (env.n_observation, *hidden, env.n_action)
+
+    def init(self, key: Array, idle: Float[Array, " act"]) -> Networks:
+        """One network that is idle."""
+        return (_idle_mlp(key, self._sizes, idle),)
+
+    def output(self, networks: Networks, observation: Float[Array, "*batch obs"]) -> Float[Array, "*batch act"]:
+        """Action before the tanh."""
+        return mlp(networks[0], observation)
+
+    def policy(self, networks: Networks) -> Controller:
+        """The network, held inside the action bounds by a tanh."""
+        return NetworkPolicy(layers=networks[0], name=_NAME, limit="tanh")
+
+
+class SharedModel:
+    """A network for each kind of unit, which sees what can be measured at one of them and which of them it is."""
+
+    def __init__(self, env: GridEnv, hidden: Sequence[int]) -> None:
+        task = env.task
+        self._groups = groups_of(unit_agents(env), task.action, [0] * env.n_action, task.observation)
+        self._hidden = tuple(hidden)
+
+    def init(self, key: Array, idle: Float[Array, " act"]) -> Networks:
+        """A network for each group that is idle; that of several units as they are on average."""
+        return tuple(
+            _idle_mlp(jax.random.fold_in(key, i), self._sizes(group), jnp.mean(group.own(idle), axis=0))
+            for i, group in enumerate(self._groups)
+        )
+
+    def output(self, networks: Networks, observation: Float[Array, "*batch obs"]) -> Float[Array, "*batch act"]:
+        """Action before the tanh."""
+        own = [mlp(n, g.inputs(observation)) for n, g in zip(networks, self._groups, strict=True)]
+        return joined(self._groups, own)
+
+    def policy(self, networks: Networks) -> Controller:
+        """All units together, each held inside its bounds by a tanh."""
+        members = tuple(
+            GroupPolicy(layers=layers, group=group, heads=TanhHeads())
+            for layers, group in zip(networks, self._groups, strict=True)
+        )
+        return JointPolicy(members=members, name=_NAME)
+
+    def _sizes(self, group: AgentGroup) -> tuple[int, ...]:
+        return (group.n_input, *self._hidden, len(group.levels))
+
+
+class TanhHeads:
+    """Outputs of a network are actions before a tanh."""
+
+    def most_likely(self, outputs: Float[Array, "*batch outputs"]) -> Float[Array, "*batch act"]:
+        """Actions inside the bounds."""
+        return jnp.tanh(outputs)
+
+    def most_likely_graph(self, graph: Graph, outputs: str) -> str:
+        """`most_likely` as operations of a graph."""
+        return graph.node("Tanh", outputs)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TanhHeads)
+
+    def __hash__(self) -> int:
+        return hash(TanhHeads)
+
+
+def unit_agents(env: GridEnv) -> list[Agent]:
+    """An agent for every unit, also of those that a zone puts together in the multi-agent form."""
+    units, channels = env.task.actuator.units, list(env.task.observation)
+    return [
+        replace(
+            agent,
+            name=unit,
+            units=(unit,),
+            unit_rows=agent.unit_rows[[i]],
+            actions=agent.actions[[units[a] == unit for a in agent.actions]],
+            local=np.array([c for c in agent.local if channels[c].source not in {*agent.units} - {unit}]),
+        )
+        for agent in env.task.agents
+        for i, unit in enumerate(agent.units)
+    ]
+
+
+def _idle_mlp(key: Array, sizes: Sequence[int], idle: Float[Array, " own"]) -> tuple[Layer, ...]:
+    *inner, last = init_mlp(key, sizes, last_gain=0.0)
+    bias = jnp.arctanh(jnp.clip(idle, -_MOST_IDLE, _MOST_IDLE))
+    return (*inner, Layer(last.weight, bias.astype(last.bias.dtype)))
