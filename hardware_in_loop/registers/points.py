@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gridenv.core.errors import did_you_mean, raise_collected
 from hardware_in_loop.errors import EncodingError, RegisterMapError
-from hardware_in_loop.registers.codec import REGISTER_MAX, ByteOrder, DataType, decode, encode
+from hardware_in_loop.registers.codec import REGISTER_MAX, ByteOrder, DataType, decode, encode, not_a_number
 from hardware_in_loop.registers.units import DIRECTED, quantity
 
 MAX_READ_REGISTERS = 125
@@ -18,6 +18,7 @@ MAX_READ_BITS = 2000
 """Source: as above, clause 6.1."""
 _ROUNDING = 1e-9
 """Share of a limit that counts as rounding of the number, not as beyond it."""
+_HALF = 0.5
 Address = Annotated[int, Field(ge=0, le=REGISTER_MAX)]
 Sign = Literal["grid", "load"]
 """`grid`: positive goes into the grid. `load`: positive is drawn from it."""
@@ -144,6 +145,49 @@ class Point(BaseModel):
         except EncodingError as error:
             raise EncodingError(f"point '{self.name}': {value:g} {self.unit}: {error}") from error
 
+    def nearest(self, value: float) -> tuple[int, ...]:
+        """Registers with which a device shows a value: the end of its range for one beyond it, as a transducer does.
+
+        Args:
+            value: NaN = there is none, which a float or a count for `not available` says.
+
+        Raises:
+            EncodingError: if the point cannot say that there is no value.
+        """
+        if math.isnan(value):
+            return self._absent()
+        if self.table.is_bits or self.bit is not None:
+            return self.encode_unchecked(float(value >= _HALF))
+        count = (value - self.offset) / self.count_scale
+        if self.type.is_float:
+            return encode(count, self.type, self.order)
+        low, high = self.type.limits
+        while low in self.not_available:
+            low += 1
+        while high in self.not_available:
+            high -= 1
+        return encode(round(min(max(count, low), high)), self.type, self.order)
+
+    def with_bit(self, registers: Sequence[int], bit: Sequence[int]) -> tuple[int, ...]:
+        """Registers of a bitfield in which this point's bit is that of `bit`, and the others stay."""
+        assert self.bit is not None
+        before, new = (int(decode(words, self.type, self.order)) for words in (registers, bit))
+        mask = 1 << self.bit
+        return encode(before & ~mask | new & mask, self.type, self.order)
+
+    @property
+    def can_be_absent(self) -> bool:
+        """The device can say that it has no value."""
+        is_bit = self.table.is_bits or self.bit is not None
+        return not is_bit and (self.type.is_float or bool(self.not_available))
+
+    def _absent(self) -> tuple[int, ...]:
+        if not self.can_be_absent:
+            raise EncodingError(f"point '{self.name}': has no count that says that there is no value; give it one")
+        if self.not_available:
+            return encode(self.not_available[0], self.type, self.order)
+        return not_a_number(self.type, self.order)
+
     def _count(self, value: float, is_limited: bool) -> float:
         if not math.isfinite(value):
             raise EncodingError("is not finite; allowed: finite numbers")
@@ -155,7 +199,7 @@ class Point(BaseModel):
         if self.table.is_bits or self.bit is not None:
             if value not in (0.0, 1.0):
                 raise EncodingError("is not a bit; allowed: 0 and 1")
-            return value
+            return value * (1 << (self.bit or 0))
         count = (value - self.offset) / self.count_scale
         if self.type.is_float:
             return count
