@@ -25,7 +25,7 @@ class Command:
         self._is_given = self._has_reverted = False
         self._idle = 0.0
         self.output: float | None = None
-        """What the device does, in the channel's unit; None = what asks for nothing, as it has just been switched on."""
+        """What the device does, in the channel's unit; None = it has just been switched on, and asks for nothing."""
         self.reversions = 0
         """Times that the timer ran out."""
 
