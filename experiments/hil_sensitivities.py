@@ -14,8 +14,8 @@ from gridenv.tasks.env import EnvParams, GridEnv
 from gridenv.tasks.registry import make
 
 _SHARE = 0.05
-"""Change of each set-point to both sides of the rest position, in normalised units: large against the tolerance of the
-power flow, small against the curvature of voltages. Assumed."""
+"""Change of each set-point to both sides of what asks for nothing, in normalised units: large against the tolerance of
+the power flow, small against the curvature of voltages. Positions change by a whole one. Assumed."""
 _STEPS_BETWEEN = 8
 """A step of the task out of as many is looked at."""
 _SPLIT = "train"
@@ -65,19 +65,24 @@ def _differences(env: GridEnv, params: EnvParams, voltages: list[int], days: int
     """[sample, voltage, setpoint]"""
     observation, codec = Codec.of(env.task.observation), Codec.of(env.task.action)
     size, places = env.n_action, jnp.asarray(voltages)
-    moves = jnp.concatenate([_SHARE * jnp.eye(size), -_SHARE * jnp.eye(size)])
+    is_position = np.array([entry.levels > 0 for entry in env.task.actuator.entries])
+    moves = jnp.diag(jnp.asarray(np.where(is_position, 1.0 / codec.scale, _SHARE), jnp.float32))
+    low, high = env.action_bounds
 
     def voltages_after(state: object, action: jax.Array) -> jax.Array:
         return observation.decode(env.advance(state, action, params).observation)[..., places]  # type: ignore[arg-type]
 
     @jax.jit
     def differences(state: object) -> jax.Array:
-        after = jax.vmap(lambda action: voltages_after(state, action))(moves)
-        return (after[:size] - after[size:]).T / (2.0 * _SHARE * jnp.asarray(codec.scale))
+        rest = env.idle(params, state)  # type: ignore[arg-type]
+        # At an end of its range a set-point moves to one side.
+        up, down = (jnp.clip(rest + move, low, high) for move in (moves, -moves))
+        after = jax.vmap(lambda action: voltages_after(state, action))(jnp.concatenate([up, down]))
+        return (after[:size] - after[size:]).T / (jnp.diagonal(up - down) * jnp.asarray(codec.scale))
 
     @jax.jit
     def idle(state: object) -> object:
-        return env.advance(state, jnp.zeros(size), params).state  # type: ignore[arg-type]
+        return env.advance(state, env.idle(params, state), params).state  # type: ignore[arg-type]
 
     starts = np.asarray(params.starts)
     chosen = starts[np.linspace(0, len(starts) - 1, min(days, len(starts))).round().astype(int)]

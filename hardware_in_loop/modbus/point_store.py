@@ -68,7 +68,15 @@ class PointStore:
         Raises:
             EncodingError: if the point cannot carry it.
         """
-        self.set_words(name, self._points[name].encode_unchecked(value))
+        self._set_own(self._points[name], self._points[name].encode_unchecked(value))
+
+    def show(self, name: str, value: float) -> None:
+        """Let a point show a measurement, rounded to its count: the end of its range for one beyond it.
+
+        Raises:
+            EncodingError: for NaN, if the point cannot say that there is no value.
+        """
+        self._set_own(self._points[name], self._points[name].nearest(value))
 
     def set_words(self, name: str, words: Sequence[int]) -> None:
         """Let a point hold these registers, whatever they mean; one that is held keeps its own."""
@@ -77,6 +85,10 @@ class PointStore:
         point = self._points[name]
         for i, word in enumerate(words):
             self._words[point.table][point.address + i] = word
+
+    def _set_own(self, point: Point, words: tuple[int, ...]) -> None:
+        """As `set_words`; a bit leaves the others of its registers alone."""
+        self.set_words(point.name, words if point.bit is None else point.with_bit(self.words(point.name), words))
 
     def hold(self, name: str, words: Sequence[int] | None = None) -> None:
         """Keep a point as it is, or at these registers, whatever is set or written, until it is released."""

@@ -105,6 +105,11 @@ def encode(value: float, kind: DataType, order: ByteOrder = ByteOrder.ABCD) -> t
     return _ordered(words, order)
 
 
+def not_a_number(kind: DataType, order: ByteOrder = ByteOrder.ABCD) -> tuple[int, ...]:
+    """Registers of a float type that hold NaN, with which a device says that it has no value."""
+    return _ordered(struct.unpack(f">{kind.registers}H", struct.pack(_FORMATS[kind], math.nan)), order)
+
+
 def decode(registers: Sequence[int], kind: DataType, order: ByteOrder = ByteOrder.ABCD) -> float:
     """The number in registers; NaN and infinities of float types come out as they are.
 

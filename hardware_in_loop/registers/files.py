@@ -11,7 +11,8 @@ from gridenv.core.errors import raise_collected
 from gridenv.core.layer import Layer
 from hardware_in_loop.errors import RegisterMapError
 from hardware_in_loop.registers.codec import ByteOrder, DataType
-from hardware_in_loop.registers.points import RegisterMap, Table
+from hardware_in_loop.registers.maps import RegisterMap
+from hardware_in_loop.registers.points import Table
 
 CSV_SUFFIX = ".csv"
 _NAME = ("Volttron Point Name", "Register Name", "Point Name")

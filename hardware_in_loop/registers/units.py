@@ -2,7 +2,16 @@
 
 from collections.abc import Mapping
 
-from gridenv.core.units import A_PER_KA, KVA_PER_MVA, KVAR_PER_MVAR, KW_PER_MW, PERCENT, VOLTS_PER_KV
+from gridenv.core.units import (
+    A_PER_KA,
+    KVA_PER_MVA,
+    KVAR_PER_MVAR,
+    KW_PER_MW,
+    PERCENT,
+    SECONDS_PER_HOUR,
+    SECONDS_PER_MINUTE,
+    VOLTS_PER_KV,
+)
 from hardware_in_loop.errors import RigFileError
 
 _KILO = 1000.0
@@ -26,13 +35,15 @@ _UNITS: Mapping[str, tuple[str, float]] = {
     "pct": ("share", 1.0 / PERCENT),
     "pu": ("per unit", 1.0),
     "s": ("time", 1.0),
+    "min": ("time", SECONDS_PER_MINUTE),
+    "h": ("time", SECONDS_PER_HOUR),
     "Hz": ("frequency", 1.0),
     "degC": ("temperature", 1.0),
     "EUR/MWh": ("price", 1.0),
     "EUR/kWh": ("price", _KILO),
 }
 """Unit -> what it measures, and its size in the unit of that which channels use."""
-_ALIASES = {"Var": "var", "Pct": "pct", "%": "pct", "Secs": "s", "C": "degC", "none": ""}
+_ALIASES = {"Var": "var", "Pct": "pct", "%": "pct", "Secs": "s", "C": "degC", "WH": "Wh", "none": ""}
 DIRECTED = frozenset({"active power", "reactive power"})
 """Quantities that have a direction, which a map must state."""
 

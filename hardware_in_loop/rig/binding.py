@@ -1,15 +1,18 @@
 """Values of points <-> values of channels: unit, direction, factor."""
 
+import math
 from dataclasses import dataclass
 
 from gridenv.core.channels import Channel
 from hardware_in_loop.errors import EncodingError, RigFileError
 from hardware_in_loop.registers.points import Point
 from hardware_in_loop.registers.units import DIRECTED, factor, quantity
-from hardware_in_loop.rig.schema import Conversion, Sink
+from hardware_in_loop.rig.schema import Conversion, RegisterSource, Sink
 
 _COUNTS = 1.5
 """Read-back may differ by this many counts: one for rounding in the device, half for ours."""
+_MOST_SHARE = 0.5
+"""The same at most as a share of the range: where there are two values, one is not taken for the other."""
 _FLOAT_SHARE = 1e-6
 """Read-back of float registers may differ by this share of the range."""
 
@@ -24,6 +27,8 @@ class Binding:
     gain: float
     """Channel value of one unit of the point, with the direction."""
     offset: float
+    absent: float | None = None
+    """Channel value where the device says that it has none; None = NaN."""
 
     def to_channel(self, value: float) -> float:
         """Channel value of a value of the point."""
@@ -34,12 +39,13 @@ class Binding:
         return (value - self.offset) / self.gain
 
     def decode(self, registers: tuple[int, ...]) -> float:
-        """Channel value of registers; NaN where the device has none.
+        """Channel value of registers; `absent`, or else NaN, where the device has none.
 
         Raises:
             EncodingError: if there are not as many registers as the point has.
         """
-        return self.to_channel(self.point.decode(registers))
+        value = self.point.decode(registers)
+        return self.absent if self.absent is not None and math.isnan(value) else self.to_channel(value)
 
     def encode(self, value: float) -> tuple[int, ...]:
         """Registers for a channel value.
@@ -84,6 +90,7 @@ def bind(conversion: Conversion, point: Point, channel: Channel) -> Binding:
         point=point,
         gain=-gain if sign == "load" else gain,
         offset=conversion.offset,
+        absent=conversion.absent if isinstance(conversion, RegisterSource) else None,
     )
 
 
@@ -94,7 +101,8 @@ def readback_tolerance(sink: Sink, quantum: float) -> float:
         sink: of the set-point.
         quantum: distance of neighbouring values that its register carries; 0 for floats.
     """
-    tolerance = _COUNTS * quantum if quantum > 0 else _FLOAT_SHARE * (sink.high - sink.low)
+    width = sink.high - sink.low
+    tolerance = min(_COUNTS * quantum, _MOST_SHARE * width) if quantum > 0 else _FLOAT_SHARE * width
     return sink.readback_tolerance or tolerance
 
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from gridenv.core.errors import did_you_mean
 from hardware_in_loop.errors import RegisterMapError, RigFileError
 from hardware_in_loop.registers import sunspec, sunspec_models
-from hardware_in_loop.registers.points import Point, RegisterMap
+from hardware_in_loop.registers.maps import RegisterMap
+from hardware_in_loop.registers.points import Point
 from hardware_in_loop.rig.files import RigFile
 from hardware_in_loop.rig.schema import Device
 

@@ -87,7 +87,10 @@ def _coverage(given: object, channels: ChannelSet, kind: str, what: str) -> Iter
 def _source_problems(file: RigFile, catalogue: Catalogue, channel: Channel) -> Iterator[str]:
     source = file.rig.observations[channel.name]
     if isinstance(source, RegisterSource):
-        yield from _bound(catalogue, source, channel)[1]
+        binding, problems = _bound(catalogue, source, channel)
+        yield from problems
+        if binding is not None and binding.absent is not None:
+            yield from _absent_problems(binding, binding.absent, channel)
     elif isinstance(source, ConstantSource) and not channel.low <= source.constant <= channel.high:
         yield f"constant is {source.constant:g}; allowed: {channel.low:g}..{channel.high:g}"
     elif isinstance(source, FeedSource):
@@ -95,6 +98,16 @@ def _source_problems(file: RigFile, catalogue: Catalogue, channel: Channel) -> I
             read_feed(file.beside(source.feed), source.column)
         except RigFileError as error:
             yield str(error)
+
+
+def _absent_problems(binding: Binding, absent: float, channel: Channel) -> Iterator[str]:
+    if not channel.low <= absent <= channel.high:
+        yield f"absent is {absent:g}; allowed: {channel.low:g}..{channel.high:g}"
+    if not binding.point.can_be_absent:
+        yield (
+            f"absent is given, and point '{binding.point.name}' cannot say that it has no value; give it a count for "
+            "`not_available`, or leave absent out"
+        )
 
 
 def _bound(catalogue: Catalogue, conversion: Conversion, channel: Channel) -> tuple[Binding | None, list[str]]:

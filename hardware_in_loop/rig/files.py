@@ -11,7 +11,7 @@ from gridenv.core.config import check, named_file, read_config
 from gridenv.core.errors import ConfigError, raise_collected
 from hardware_in_loop.errors import RigFileError
 from hardware_in_loop.registers.files import named_register_map
-from hardware_in_loop.registers.points import RegisterMap
+from hardware_in_loop.registers.maps import RegisterMap
 from hardware_in_loop.rig.schema import Rig
 
 MAPS_FOLDER = "register_map"

@@ -112,6 +112,9 @@ class Conversion(Settings):
 class RegisterSource(Conversion):
     """A measured channel."""
 
+    absent: float | None = None
+    """Channel value where the device says that it has none, such as the charge of a vehicle that is not there; None =
+    such a reading is implausible."""
     max_change_per_s: PositiveFloat | None = None
     """A faster change is implausible; in the channel's unit."""
     stale_after_s: PositiveFloat | None = None
@@ -182,7 +185,7 @@ class Sink(Conversion):
     readback: str | None = None
     """Point that shows the set-point in force; None = the point itself."""
     readback_tolerance: PositiveFloat | None = None
-    """None = one and a half counts of the point."""
+    """None = one and a half counts of the point, half the range at most; positions need 0.5."""
     readback_within_s: NonNegativeFloat = 0.5
     """Time that the device may take to show a new set-point."""
     together: dict[str, float] = Field(default_factory=dict)

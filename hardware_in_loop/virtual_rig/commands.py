@@ -22,9 +22,10 @@ class Command:
         self.sink, self.binding = sink, binding
         self._store, self._emulated = store, emulated
         self._expires_s = math.inf
-        self._is_given = False
-        self.output = 0.0
-        """What the device does, in the channel's unit."""
+        self._is_given = self._has_reverted = False
+        self._idle = 0.0
+        self.output: float | None = None
+        """What the device does, in the channel's unit; None = it has just been switched on, and asks for nothing."""
         self.reversions = 0
         """Times that the timer ran out."""
 
@@ -58,7 +59,7 @@ class Command:
         """A controller has written these points; starts the timer anew."""
         sink = self.sink
         if sink.point in values:
-            self._is_given = True
+            self._is_given, self._has_reverted = True, False
         if sink.reversion is None or not self.names & values.keys():
             return
         timer_s = values.get(sink.reversion.timer, self._store.value(sink.reversion.timer))
@@ -76,32 +77,71 @@ class Command:
             self._store.set(reversion.remaining, max(0.0, math.ceil(left_s)) if math.isfinite(left_s) else 0.0)
 
     def revert(self) -> None:
-        """Back to what holds without a controller."""
+        """Back to what holds without a controller.
+
+        Points take the value that the device has for it; without one the command is switched off, or, where there is
+        no point for that, the safe value comes into force.
+        """
         self.reversions += 1
         self._expires_s, self._is_given = math.inf, False
-        for name in (self.sink.point, *self.sink.together):
-            if f"{name}{REVERT}" in self._store.points:
-                self._store.set_words(name, self._store.words(f"{name}{REVERT}"))
-        if self.sink.apply is None:
-            self._store.set(self.sink.point, self.binding.to_point(self.sink.safe_value))
+        sink, store = self.sink, self._store
+        for name in (sink.point, *sink.together):
+            if f"{name}{REVERT}" in store.points:
+                store.set_words(name, store.words(f"{name}{REVERT}"))
+            elif name == sink.apply:
+                store.show(name, self._off)
+        if sink.apply is None:
+            self._has_reverted = True
+            store.set(sink.point, self.binding.to_point(sink.safe_value))
 
     def reset(self) -> None:
-        """As after switching on: nothing commanded, no output."""
-        self._expires_s, self._is_given, self.output = math.inf, False, 0.0
+        """As after switching on: nothing commanded, nothing asked for; positions are where they were."""
+        self._expires_s, self.output = math.inf, None
+        self._is_given = self._has_reverted = False
         points = self._store.points
         for name in self.names | {f"{n}{REVERT}" for n in self.names if f"{n}{REVERT}" in points}:
-            self._store.set(name, self.sink.together[name] if name.endswith(MODE) else 0.0)
+            is_mode = name.endswith(MODE) and name in self.sink.together
+            self._store.show(name, self.sink.together[name] if is_mode else 0.0)
+        if self.sink.apply is not None:
+            self._store.show(self.sink.apply, self._off)
+        self._show_own(self._idle)
 
-    def follow(self, uncommanded: float, dt_s: float) -> float:
+    def follow(self, uncommanded: float, idle: float, dt_s: float) -> float:
         """Output after `dt_s`: towards the set-point, or towards what holds without one.
 
         A first-order lag, and a ramp as a share of the range.
+
+        Args:
+            uncommanded: what the device does without a set-point, in the channel's unit.
+            idle: what asks for nothing, where the output begins; positions are held.
+            dt_s: time that has passed.
         """
-        setpoint = self.setpoint
-        target = uncommanded if setpoint is None else setpoint
+        self._idle = idle
+        if self.output is None:
+            self.output = idle
+        target = self._target(uncommanded)
         response_s = self._emulated.response_s
         share = 1.0 if response_s == 0.0 else -math.expm1(-dt_s / response_s)
         most = self._emulated.ramp_share_per_s * (self.sink.high - self.sink.low) * dt_s
         change = min(max(share * (target - self.output), -most), most)
         self.output = target if abs(target - self.output) < self.binding.quantum * 0.5 else self.output + change
+        self._show_own(self.output)
         return self.output
+
+    @property
+    def _off(self) -> float:
+        """Value of the point `apply` with which the command is not in force."""
+        return 0.0 if self.sink.apply is None or self.sink.together[self.sink.apply] != 0.0 else 1.0
+
+    def _target(self, uncommanded: float) -> float:
+        setpoint = self.setpoint
+        if setpoint is not None:
+            return setpoint
+        return self.sink.safe_value if self._has_reverted else uncommanded
+
+    def _show_own(self, output: float) -> None:
+        """Without a command, and without a point that says so, the set-point shown is what the device does."""
+        sink = self.sink
+        if sink.apply is None and not self._is_given and not self._has_reverted:
+            inside = min(max(output, sink.low), sink.high)
+            self._store.show(sink.point, self.binding.to_point(inside))

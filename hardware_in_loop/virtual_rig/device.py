@@ -7,10 +7,8 @@ import numpy as np
 
 from gridenv.core.channels import ChannelSet
 from gridenv.core.units import PERCENT, W_PER_KW
-from hardware_in_loop.errors import EncodingError
 from hardware_in_loop.modbus.point_store import PointStore
 from hardware_in_loop.modbus.protocol import Code, Refusal
-from hardware_in_loop.registers.points import Point
 from hardware_in_loop.rig.binding import Binding, bind
 from hardware_in_loop.rig.files import RigFile
 from hardware_in_loop.rig.schema import Device, RegisterSource
@@ -23,6 +21,10 @@ _NOMINAL_HZ = 50.0
 _CURVE_PU = ((0.92, 0.44), (0.98, 0.0), (1.02, 0.0), (1.08, -0.44))
 """Default volt-var curve of category B. Source: IEEE Std 1547-2018 table 8."""
 _FIXED = {
+    "103.St": 4.0,
+    "103.Evt1": 0.0,
+    "201.Evt": 0.0,
+    "203.Evt": 0.0,
     "701.ACType": 2.0,
     "701.St": 1.0,
     "701.InvSt": 3.0,
@@ -32,6 +34,7 @@ _FIXED = {
     "703.ES": 1.0,
     "705.Ena": 1.0,
     "705.AdptCrvRslt": 0.0,
+    "713.Sta": 0.0,
     "715.LocRemCtl": 0.0,
     "715.DERHb": 0.0,
     "715.ControllerHb": 0.0,
@@ -115,28 +118,19 @@ class VirtualDevice:
             rng: source of the noise.
         """
         for binding in self.sources:
-            point = binding.point
-            value = binding.to_point(values[binding.channel.name])
-            if noise_counts:
-                value += noise_counts * point.quantum * rng.standard_normal()
-            self._set(point, value)
+            point, value = binding.point, values[binding.channel.name]
+            shown = math.nan if value == binding.absent else binding.to_point(value)
+            if noise_counts and not (point.table.is_bits or point.bit is not None):
+                shown += noise_counts * point.quantum * rng.standard_normal()
+            self.store.show(point.name, shown)
         clock = self._file.rig.clock
         if clock.device == self.name and clock.point is not None:
-            self._set(self.store.points[clock.point], time_s)
+            self.store.show(clock.point, time_s)
         self._show_derived()
 
     def shown(self) -> dict[str, float]:
         """Measurements as a controller would decode the registers, by channel."""
         return {b.channel.name: b.decode(self.store.words(b.point.name)) for b in self.sources}
-
-    def _set(self, point: Point, value: float) -> None:
-        try:
-            self.store.set(point.name, value)
-        except EncodingError:
-            # Beyond what the register can carry: a transducer shows the end of its range.
-            low, high = point.type.limits
-            count = min(max((value - point.offset) / point.count_scale, low + 1), high - 1)
-            self.store.set(point.name, count * point.count_scale + point.offset)
 
     def _show_derived(self) -> None:
         """Apparent power and power factor beside active and reactive power."""
@@ -146,8 +140,8 @@ class VirtualDevice:
         p_w, q_var = self.store.value("701.W"), self.store.value("701.Var")
         if math.isfinite(p_w) and math.isfinite(q_var):
             s_va = math.hypot(p_w, q_var)
-            self._set(points["701.VA"], s_va)
-            self._set(points["701.PF"], p_w / s_va if s_va else 1.0)
+            self.store.show("701.VA", s_va)
+            self.store.show("701.PF", p_w / s_va if s_va else 1.0)
 
     def _written(self, values: Mapping[str, float]) -> None:
         """A controller writes; called before the registers change."""
@@ -167,7 +161,7 @@ class VirtualDevice:
             store = PointStore(register_map.points, readable_holes=register_map.readable_holes, identity=identity)
             for point in register_map.points:
                 expected = self.settings.identity.get(point.name)
-                store.set(point.name, float(expected) if expected is not None else point.offset)
+                store.show(point.name, float(expected) if expected is not None else point.offset)
             return store
         assert self.settings.sunspec is not None
         texts = {"1.Mn": "gridenv", "1.Md": self.name, "1.Vr": "1", "1.SN": f"{self.name}-virtual"}
@@ -179,6 +173,8 @@ class VirtualDevice:
     def _ratings(self) -> dict[str, float]:
         watts = self._largest_kva * W_PER_KW
         shares = {"WMax": 1.0, "VAMax": 1.0, "VarMaxInj": 0.44, "VarMaxAbs": 0.44}
+        if "713.SoC" in self.store.points:
+            shares |= dict.fromkeys(("WChaRteMax", "WDisChaRteMax", "VAChaRteMax", "VADisChaRteMax"), 1.0)
         return {f"702.{n}{end}": watts * s for n, s in shares.items() for end in ("", "Rtg")}
 
 

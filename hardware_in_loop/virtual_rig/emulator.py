@@ -16,6 +16,7 @@ from hardware_in_loop.modbus.server import Audit, ModbusServer
 from hardware_in_loop.rig.certificates import server_context
 from hardware_in_loop.rig.files import RigFile
 from hardware_in_loop.rig.schema import Device, Rtu, Tls
+from hardware_in_loop.virtual_rig.commands import Command
 from hardware_in_loop.virtual_rig.device import VirtualDevice
 from hardware_in_loop.virtual_rig.faults import Faults
 from hardware_in_loop.virtual_rig.simulator import Simulator, View
@@ -105,6 +106,7 @@ class Emulator:
             RigError: if a port is taken.
         """
         self._view = await self._look()
+        self._follow(self._view, 0.0)
         self._shown = self._measurements(self._view)
         self._show()
         problems = []
@@ -146,9 +148,7 @@ class Emulator:
         if self._restart is not None:
             self._begin(*self._restart)
         assert self._view is not None
-        droop = self._view.droop if self.settings.uncommanded == "volt_var" else {}
-        for command in self._commands.values():
-            command.follow(droop.get(command.binding.channel.name, 0.0), dt_s)
+        self._follow(self._view, dt_s)
         self._view = await self._look()
         self._phase += dt_s * self.speed / self.simulator.step_s
         held = self.settings.within_step == "hold"
@@ -201,12 +201,18 @@ class Emulator:
         }
 
     @property
-    def _commands(self) -> Mapping[str, Any]:
+    def _commands(self) -> Mapping[str, Command]:
         return {name: c for d in self.devices.values() for name, c in d.commands.items()}
+
+    def _follow(self, view: View, dt_s: float) -> None:
+        """Outputs go on for `dt_s`."""
+        uncommanded = view.droop if self.settings.uncommanded == "volt_var" else view.idle
+        for name, command in self._commands.items():
+            command.follow(uncommanded[name], view.idle[name], dt_s)
 
     async def _look(self) -> View:
         """The present step with the present outputs, computed beside the servers."""
-        outputs = {name: command.output for name, command in self._commands.items()}
+        outputs = {name: c.output for name, c in self._commands.items() if c.output is not None}
         return await asyncio.get_running_loop().run_in_executor(self._worker, self.simulator.view, outputs)
 
     async def _finish_step(self, held: bool) -> None:

@@ -178,11 +178,9 @@ def _bad_words(point: Point, kind: str) -> tuple[int, ...]:
     if point.table.is_bits:
         raise RigError(f"point '{point.name}' is a single bit; name a point in registers")
     if kind == "nan":
-        if point.type.is_float:
-            return (0x7FC0, *([0] * (point.registers - 1)))
-        if not point.not_available:
+        if not point.can_be_absent:
             raise RigError(f"point '{point.name}' has no count for `not available`; name another")
-        return encode(point.not_available[0], point.type, point.order)
+        return point.nearest(math.nan)
     if point.type.is_float:
         return encode(1e30, point.type, point.order)
     highest = point.type.limits[1]

@@ -25,7 +25,7 @@ _FACTORS = {
     "Pct_SF": -2,
 }
 """Powers of ten of scale factors; 0 for others, and what `power_factor` gives for powers."""
-_POWERS = ("W_SF", "VA_SF", "Var_SF", "VAr_SF", "WSet_SF", "VarSet_SF", "WHRtg_SF")
+_POWERS = ("W_SF", "VA_SF", "Var_SF", "VAr_SF", "VAR_SF", "WSet_SF", "VarSet_SF", "WH_SF", "WHRtg_SF")
 _CURVE_FACTORS = {705: {"V_SF": -2}, 706: {"V_SF": -2}}
 _INT16_MAX = 32767
 _TEXT_PAD = 0

@@ -1,5 +1,6 @@
 """The simulator of a task, one environment, step by step: the same `advance` as in training. The only file with JAX."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from gridenv.core.channels import ChannelSet
 from gridenv.core.units import HOURS_PER_DAY, SECONDS_PER_HOUR
 from gridenv.policy.codec import Codec
 from gridenv.sim.model import GridModel
-from gridenv.sim.state import GridOutput, GridState
+from gridenv.sim.state import GridOutput
 from gridenv.tasks.env import EnvState
 from gridenv.tasks.registry import make
 from gridenv.tasks.units import inverters
@@ -30,8 +31,10 @@ class View:
     """Observation channels while the step goes on: what follows from its power flow, and what it began with."""
     after: dict[str, float]
     """Observation channels once it is over, as an agent sees them in training."""
+    idle: dict[str, float]
+    """Commands that ask for nothing, by channel; positions are held where they are now."""
     droop: dict[str, float]
-    """Commands with which inverters would follow their own volt-var curve, by channel; others ask for nothing."""
+    """The same, but inverters follow their own volt-var curve."""
     applied: dict[str, float]
     """What the devices did of the commands, by channel."""
     v_pu: Floats
@@ -97,16 +100,22 @@ class Simulator:
         self._first_step = int(hour / self.params.model.dt_h) % steps_per_day
         self.state = self._begin()
 
-    def view(self, commands: dict[str, float]) -> View:
-        """The present step with these commands, all action channels in physical units; nothing moves on."""
-        physical = np.asarray([commands[name] for name in self.action.names], np.float32)
-        values = self._program(self.state, self._codec.encode(physical), self.params)
+    def view(self, commands: Mapping[str, float]) -> View:
+        """The present step with these commands, by action channel in physical units; nothing moves on.
+
+        Channels that are left out ask for nothing.
+        """
+        names = self.action.names
+        physical = np.asarray([commands.get(name, 0.0) for name in names], np.float32)
+        is_given = np.asarray([name in commands for name in names])
+        values = self._program(self.state, physical, is_given, self.params)
         following = values.pop("following")
         values = jax.device_get(values)
         names, actions = self.observation.names, self.action.names
         return View(
             measured=dict(zip(names, map(float, values["measured"]), strict=True)),
             after=dict(zip(names, map(float, values["after"]), strict=True)),
+            idle=dict(zip(actions, map(float, values["idle"]), strict=True)),
             droop=dict(zip(actions, map(float, values["droop"]), strict=True)),
             applied=dict(zip(actions, map(float, values["applied"]), strict=True)),
             v_pu=values["v_pu"],
@@ -125,15 +134,19 @@ class Simulator:
     def _begin(self) -> EnvState:
         return self.env.reset_at(jnp.asarray(self.starts[self.day] + self._first_step), self.params)[1]
 
-    def _view(self, state: EnvState, action: Array, params: Any) -> dict[str, Any]:
-        t = self.env.advance(state, action, params)
-        model = params.model
+    def _view(self, state: EnvState, physical: Array, is_given: Array, params: Any) -> dict[str, Any]:
+        model, actuator = params.model, self._task.actuator
+        asked = jnp.where(is_given, physical, actuator.idle(model, state.grid))
+        t = self.env.advance(state, self._codec.encode(asked), params)
+        # Of the state that the step leads to, in which positions are where they have moved to.
+        idle = actuator.idle(model, t.state.grid)
         observation = Codec.of(self.observation)
         held = self._task.observe(model, state.grid, t.output)
         return {
             "measured": observation.decode(observation.encode(held)),
             "after": observation.decode(t.observation),
-            "droop": self._droop(model, state.grid, t.output),
+            "idle": idle,
+            "droop": self._droop(model, idle, t.output),
             "applied": self._codec.decode(t.info["action_applied"]),
             "v_pu": t.output.v_pu,
             "cost": t.info["cost"],
@@ -142,10 +155,10 @@ class Simulator:
             "following": t.state,
         }
 
-    def _droop(self, model: GridModel, grid: GridState, output: GridOutput) -> Array:
-        """Commands of the default volt-var curve at the voltages of the step, in physical units."""
+    def _droop(self, model: GridModel, idle: Array, output: GridOutput) -> Array:
+        """Commands of the default volt-var curve at the voltages of the step, in physical units; others are idle."""
         actuator = self._task.actuator
-        parts = actuator.parts(actuator.idle(model, grid))
+        parts = actuator.parts(idle)
         for i, (group, members) in enumerate(zip(model.groups, actuator.groups, strict=True)):
             if members.kind is not inverters.KIND or not parts[i].shape[-1] or inverters.follows_curve(group.params):
                 continue

@@ -3,23 +3,19 @@
 import asyncio
 import math
 import time
-from contextlib import asynccontextmanager
-from dataclasses import replace
-from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from hardware_in_loop.errors import RigError, RigFileError
-from hardware_in_loop.modbus.link import ModbusLink
 from hardware_in_loop.rig.files import load_rig
 from hardware_in_loop.virtual_rig.control import ControlPort, ask
 from hardware_in_loop.virtual_rig.emulator import Emulator
 from hardware_in_loop.virtual_rig.simulator import Simulator
+from tests.hil.virtual_lab import CONFIGS, begin, decoded, lab, tick
 from tests.hil.wire import run
 
-CONFIGS = Path(__file__).parents[2] / "configs"
 RIG = "voltvar_ieee33"
 QUANTUM_PU = 0.5 * 0.00005
 """Half a count of the voltages in the register map."""
@@ -35,42 +31,6 @@ def simulator():
 def file(simulator):
     """The rig file of the repository."""
     return load_rig(RIG, CONFIGS / "rig", simulator.observation, simulator.action)
-
-
-def changed(file, ports, **emulated):
-    """The rig file with other ports, and long time limits, as the machine that runs tests may be busy."""
-    rig = file.rig
-    devices = tuple(
-        device.model_copy(
-            update={"transport": device.transport.model_copy(update={"port": ports[device.name], "timeout_s": 1.0})}
-        )
-        for device in rig.devices
-    )
-    changes = {"devices": devices, "emulated": rig.emulated.model_copy(update=emulated)}
-    return replace(file, rig=rig.model_copy(update=changes))
-
-
-@asynccontextmanager
-async def lab(simulator, file, linked=True, **emulated):
-    """The rig of the repository on free ports, its time standing still between ticks."""
-    emulated = {"response_s": 0.0, "ramp_share_per_s": 1e6} | emulated
-    simulator.restart(60, 17.0)
-    names = [device.name for device in file.rig.devices]
-    emulator = Emulator(changed(file, dict.fromkeys(names, 0), **emulated), simulator, 1e-6)
-    await emulator.start()
-    ports = {name: emulator.servers[name].port for name in names}
-    link = ModbusLink(changed(file, ports), simulator.observation, simulator.action)
-    try:
-        if linked:
-            await link.open()
-        yield emulator, link
-    finally:
-        await link.close()
-        await emulator.stop()
-
-
-async def tick(emulator, seconds=0.1):
-    await emulator.tick(time.monotonic(), seconds)
 
 
 def worst_voltage(values, expected):
@@ -114,14 +74,6 @@ def quantum(name):
     if name.startswith("pv."):
         return 0.51
     return 0.0051 if name.startswith("price") else 1e-4
-
-
-def decoded(simulator, observation):
-    from gridenv.policy.codec import Codec
-
-    return dict(
-        zip(simulator.observation.names, map(float, Codec.of(simulator.observation).decode(observation)), strict=True)
-    )
 
 
 def test_without_a_controller_inverters_follow_their_own_curve(simulator, file):
@@ -188,12 +140,6 @@ def test_noise_is_as_large_as_stated(simulator, file):
     run(check())
 
 
-async def begin(emulator, device="pv_10", **fault):
-    from hardware_in_loop.virtual_rig.faults import fault_of
-
-    await emulator.faults[device].begin(fault_of(fault), emulator.servers[device], emulator.now_s)
-
-
 FAULTS = {
     "latency": ({"kind": "latency", "seconds": 1.0}, "no answer within"),
     "drop": ({"kind": "drop"}, "no answer within"),
@@ -210,7 +156,7 @@ def test_faults_of_the_network_meet_one_device_and_pass(simulator, file, fault, 
         async with lab(simulator, file) as (emulator, link):
             await link.write({"pv.10.q_share": 0.5}, 1.0)
             await link.read(1.0)
-            await begin(emulator, **fault)
+            await begin(emulator, "pv_10", **fault)
             await asyncio.sleep(0.02)
             start = time.monotonic()
             snapshot = await link.read(0.08)

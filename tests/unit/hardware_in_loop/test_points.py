@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardware_in_loop.errors import EncodingError, RegisterMapError
+from hardware_in_loop.modbus.point_store import PointStore
 from hardware_in_loop.registers import Point, RegisterMap, Table
 from hardware_in_loop.registers.coalesce import spans
 from hardware_in_loop.registers.files import read_register_map
@@ -72,6 +73,42 @@ def test_point_that_can_only_be_read_is_not_written():
 def test_bit_of_a_bitfield():
     point = Point(name="alarm", address=0, type="bitfield", bit=3)
     assert (point.decode((0b1000,)), point.decode((0b0111,))) == (1.0, 0.0)
+
+
+def test_bits_of_one_register_are_set_by_themselves():
+    points = [Point(name=f"b{i}", address=0, type="bitfield", byte_order="BADC", bit=i) for i in (0, 3, 9)]
+    store = PointStore(points)
+    store.set("b3", 1.0)
+    store.show("b9", 0.98)
+    store.set("b0", 0.0)
+    assert [store.value(p.name) for p in points] == [0.0, 1.0, 1.0]
+    assert store.words("b0") == (0b1000_00000010,)
+    store.set("b3", 0.0)
+    assert [store.value(p.name) for p in points] == [0.0, 0.0, 1.0]
+
+
+SHOWN = {
+    "rounded": ({"scale": 0.5}, 1.3, (3,)),
+    "lowest": ({"scale": 1.0}, -5.0, (0,)),
+    "highest": ({"scale": 1.0}, 1e9, (65535,)),
+    "highest but the count for nothing": ({"scale": 1.0, "not_available": [65535]}, 1e9, (65534,)),
+    "turned around": ({"type": "int16", "scale": -1.0}, 1e9, (0x8000,)),
+    "no value": ({"scale": 1.0, "not_available": [65535]}, math.nan, (65535,)),
+    "no value of a float": ({"type": "float32", "byte_order": "CDAB"}, math.nan, (0, 0x7FC0)),
+    "off": ({"table": "discrete"}, 0.4, (0,)),
+    "on": ({"table": "coil"}, 1.2, (1,)),
+}
+
+
+@pytest.mark.parametrize(("settings", "value", "registers"), SHOWN.values(), ids=SHOWN)
+def test_what_a_device_shows_is_the_nearest_that_it_can(settings, value, registers):
+    assert Point(name="p", address=0, **settings).nearest(value) == registers
+
+
+def test_device_that_cannot_say_that_it_has_no_value_is_refused():
+    for settings in ({"scale": 1.0}, {"table": "coil"}, {"type": "bitfield", "bit": 1, "not_available": [9]}):
+        with pytest.raises(EncodingError, match="point 'p': has no count that says that there is no value; give it"):
+            Point(name="p", address=0, **settings).nearest(math.nan)
 
 
 def write(folder, text, name="m.yaml"):

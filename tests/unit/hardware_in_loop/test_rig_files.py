@@ -9,14 +9,18 @@ import yaml
 
 from gridenv.core.channels import Channel, ChannelSet
 from gridenv.core.errors import ConfigError
+from hardware_in_loop.registers import Point
+from hardware_in_loop.rig.binding import bind, readback_tolerance
 from hardware_in_loop.rig.feed import calendar, read_feed, wall_clock
 from hardware_in_loop.rig.files import load_rig
+from hardware_in_loop.rig.schema import RegisterSource, Sink
 from tests.hil.certificates import Authority
 
 RIGS = Path("configs/rig")
 MAP = """\
 points:
   - {name: v, address: 0, table: input, type: uint16, scale: 0.0001, unit: pu}
+  - {name: v_or_none, address: 9, table: input, type: uint16, scale: 0.0001, unit: pu, not_available: [65535]}
   - {name: p, address: 1, table: input, type: int16, scale: 100, unit: W, sign: load}
   - {name: set, address: 0, type: int16, scale: 0.1, unit: kW, sign: load, access: rw, min: -50, max: 50}
 """
@@ -91,6 +95,16 @@ BAD = {
     ),
     "unknown point": (("observations", "bus.1.v_pu"), {"device": "b", "point": "w"}, "device 'b' has no point 'w'"),
     "unit": (("observations", "bus.1.v_pu"), {"device": "b", "point": "p"}, "unit 'W' cannot be converted to 'pu'"),
+    "absent beyond the channel": (
+        ("observations", "bus.1.v_pu"),
+        {"device": "b", "point": "v_or_none", "absent": 2.0},
+        "observation 'bus.1.v_pu': absent is 2; allowed: 0.5..1.5",
+    ),
+    "absent that cannot be": (
+        ("observations", "bus.1.v_pu"),
+        {"device": "b", "point": "v", "absent": 1.0},
+        "absent is given, and point 'v' cannot say that it has no value; give it a count for `not_available`",
+    ),
     "constant": (("observations", "price"), {"constant": 99}, "observation 'price': constant is 99; allowed: 0..9"),
     "feed": (("observations", "price"), {"feed": "none.csv", "column": "x"}, "cannot be read"),
     "read only": ((*SINK, "point"), "p", "point 'p' of device 'b' can only be read; name a set-point"),
@@ -119,6 +133,21 @@ def test_bad_rig_file_is_told_clearly(tmp_path, path, value, message):
     lines = [line for line in str(error.value).splitlines() if message in line]
     assert len(lines) == 1
     assert lines[0].startswith("rig 'lab': ")
+
+
+def test_what_a_device_has_no_value_of_is_what_the_file_says():
+    point = Point(name="soc", address=0, scale=0.1, unit="pct", not_available=[65535])
+    source = RegisterSource(device="b", point="soc", absent=0.0)
+    binding = bind(source, point, channel("ev.1.soc", "", 0.0, 1.0))
+    assert (binding.decode((500,)), binding.decode((65535,))) == (0.5, 0.0)
+    unstated = bind(source.model_copy(update={"absent": None}), point, binding.channel)
+    assert math.isnan(unstated.decode((65535,)))
+
+
+def test_readback_tells_the_two_positions_of_a_switch_apart():
+    sink = Sink(device="b", point="close", low=0.0, high=1.0, ramp_per_s=10.0, safe_value=1.0)
+    assert readback_tolerance(sink, 1.0) == 0.5
+    assert readback_tolerance(sink, 0.01) == pytest.approx(0.015)
 
 
 def test_good_rig_file_is_taken_and_has_a_fingerprint_of_its_contents(tmp_path):
