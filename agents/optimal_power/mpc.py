@@ -31,7 +31,7 @@ class MpcConfig(BaseModel):
     """Steps between two plans."""
     horizon_steps: PositiveInt = 96
     """Most steps that are planned; never beyond the end of the episode, where stored energy has its worth. Where nothing
-    that is decided reaches beyond its step (plain inverters), all but the first plan of an episode are of one step."""
+    that is decided reaches beyond its step (plain inverters), all but an episode's first plan are of one step."""
     forecast: ForecastKind = "slot_mean"
     """How the future is known; vehicles are known on arrival, with `oracle` before."""
     forecast_model: LearnedModel = "linear"
