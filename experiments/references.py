@@ -37,7 +37,15 @@ _SOURCES = (
     "gridenv/network/cases/*.yaml",
     "gridenv/tasks/**/*.py",
 )
-_OBSERVED = {"observed_buses", "forecast_steps", "forecast", "forecast_model", "forecast_error", "forecast_seed"}
+_OBSERVED = {
+    "observed_buses",
+    "forecast_steps",
+    "forecast_series",
+    "forecast",
+    "forecast_model",
+    "forecast_error",
+    "forecast_seed",
+}
 """Settings of what agents see, which no reference looks at."""
 _PACKAGES = ("jax", "jaxlib", "numpy", "optax", "clarabel", "lightgbm")
 

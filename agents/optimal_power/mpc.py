@@ -30,8 +30,8 @@ class MpcConfig(BaseModel):
     replan_every: PositiveInt = 1
     """Steps between two plans."""
     horizon_steps: PositiveInt = 96
-    """Most steps that are planned; never beyond the end of the episode, where stored energy has its worth. Where nothing
-    that is decided reaches beyond its step (plain inverters), all but an episode's first plan are of one step."""
+    """Most steps planned; never beyond the end of the episode, where stored energy has its worth. Where nothing
+    decided reaches beyond its step (plain inverters), only the first plan of an episode is longer than a step."""
     forecast: ForecastKind = "slot_mean"
     """How the future is known; vehicles are known on arrival, with `oracle` before."""
     forecast_model: LearnedModel = "linear"

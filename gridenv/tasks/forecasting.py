@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from jax import numpy as jnp
 
-from gridenv.core.errors import ConfigError
+from gridenv.core.errors import ConfigError, did_you_mean, raise_collected
 from gridenv.exogenous.forecasts import ForecastKind, forecast_table, forecaster_name, looks_ahead, series_of
 from gridenv.exogenous.scenario import PRICE_NAME
 from gridenv.sim.model import GridModel
@@ -20,18 +20,42 @@ def forecast_kind(config: GridTaskConfig) -> ForecastKind:
     return "noisy" if config.forecast_error else "oracle"
 
 
-def forecast_names(assembly: Assembly) -> tuple[str, ...]:
-    """Series that are observed with a forecast, in order."""
+def observed_names(assembly: Assembly) -> tuple[str, ...]:
+    """Series that are observed, in order."""
     return (*assembly.observed, PRICE_NAME)
+
+
+def forecast_names(config: GridTaskConfig, assembly: Assembly) -> tuple[str, ...]:
+    """Those of them that are observed with a forecast, in the same order.
+
+    Raises:
+        ConfigError: for series that are not observed.
+    """
+    names, asked = observed_names(assembly), config.forecast_series
+    if asked == "all":
+        return names
+    problems = [
+        f"task: forecast_series names '{name}', which is not observed{did_you_mean(name, names)}"
+        for name in asked
+        if name not in names
+    ]
+    raise_collected(problems, ConfigError)
+    return tuple(name for name in names if name in asked)
 
 
 def check_forecast(config: GridTaskConfig) -> None:
     """Refuse settings of a forecast that contradict each other.
 
     Raises:
-        ConfigError: for a forecast or an error of no steps, an error of a kind that has none, and none of `noisy`.
+        ConfigError: for a forecast, an error or series of no steps, an error of a kind that has none, and none of
+            `noisy`.
     """
     kind, error = config.forecast, config.forecast_error
+    if not config.forecast_steps and config.forecast_series != "all":
+        raise ConfigError(
+            f"task: forecast_series is {', '.join(config.forecast_series)} with forecast_steps 0; allowed: 'all' "
+            "without a forecast; set forecast_steps to 1 or more, or leave forecast_series out"
+        )
     if not config.forecast_steps and (error or kind is not None):
         given = f"forecast_error is {error:g}" if error else f"forecast is '{kind}'"
         raise ConfigError(
@@ -63,7 +87,7 @@ def with_forecasts(config: GridTaskConfig, assembly: Assembly) -> GridModel:
     kind, model = forecast_kind(config), assembly.model
     if looks_ahead(kind):
         return model
-    names = forecast_names(assembly)
+    names = forecast_names(config, assembly)
     series = series_of(model.scenario, names)
     name = forecaster_name(kind, config.forecast_model)
     table = forecast_table(name, series, np.arange(series.n_steps), config.forecast_steps, seed=config.forecast_seed)

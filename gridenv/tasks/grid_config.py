@@ -120,6 +120,9 @@ class GridTaskConfig(BaseModel):
     forecast_steps: int = Field(default=0, ge=0, le=95)
     """Steps of forecast of profiles and price in the observation; the last observation of an episode then reads no
     further than the gap day after it."""
+    forecast_series: Names | Literal["all"] = "all"
+    """Which profiles, and the price `price_eur_mwh`, are observed with these steps; of others the present value alone.
+    Fewer inputs are learned from fewer days."""
     forecast: ForecastKind | None = None
     """What these steps are: `oracle` (as they will be), `noisy` (with `forecast_error`), or said by a forecaster that
     knows the past and published prices alone: `persistence`, `seasonal_naive`, `slot_mean`, `learned`. Left out:

@@ -17,7 +17,7 @@ from gridenv.exogenous.scenario import PRICE_NAME, sample, sample_window
 from gridenv.sim.model import GridModel
 from gridenv.sim.state import GridOutput, GridState
 from gridenv.tasks.assembly import Assembly
-from gridenv.tasks.forecasting import check_forecast, forecast_names
+from gridenv.tasks.forecasting import check_forecast, forecast_names, observed_names
 from gridenv.tasks.grid_config import GridTaskConfig
 from gridenv.tasks.units.kind import UnitKind
 
@@ -38,14 +38,16 @@ class Observer:
     kinds: tuple[UnitKind, ...]
     """Kind of each group of units."""
     outside: tuple[int, ...]
-    """Columns of the scenario that are observed with a forecast."""
+    """Columns of the scenario that are observed."""
+    ahead: tuple[int, ...]
+    """Places among them of those that are observed with a forecast."""
     present: tuple[int, ...]
     """Columns of which only the present row is observed."""
     forecast_steps: int
     forecast_error: float
     """Standard deviation of the error a day ahead, share of the value, or of `error_base` where that is not 0."""
     error_base: tuple[float, ...]
-    """[outside] what errors are a share of; 0 = the value itself."""
+    """[ahead] what errors are a share of; 0 = the value itself."""
     forecast_seed: int
 
     def __call__(self, model: GridModel, state: GridState, output: GridOutput) -> Array:
@@ -58,35 +60,44 @@ class Observer:
         for kind, group, device, done, seen in groups:
             values = kind.observe(group.params, device, done, seen)
             parts.append(values.reshape(*values.shape[:-2], -1))
-        if scenario.forecasts is None:
-            window = sample_window(scenario, state.t, self.forecast_steps + 1)[..., np.array(self.outside)]
-        else:
-            ahead = jnp.take(scenario.forecasts, state.t, axis=0, mode="clip")
-            window = jnp.concatenate([series[..., None, np.array(self.outside)], ahead], axis=-2)
-        if self.forecast_error:
-            base = np.array(self.error_base, window.dtype)
-            errors = self._errors(state.t, scenario.steps_per_day, window.dtype)
-            window = window + errors * jnp.where(base > 0.0, base, window)
-        parts.append(window.reshape(*window.shape[:-2], -1))
+        parts.append(series[..., np.array(self.outside)])
+        if self.forecast_steps:
+            ahead = self._forecast(model, state.t)
+            parts.append(ahead.reshape(*ahead.shape[:-2], -1))
         parts.append(series[..., np.array(self.present)])
         return jnp.concatenate(parts, axis=-1)
 
+    def _forecast(self, model: GridModel, t: Int[Array, "*batch"]) -> Float[Array, "*batch horizon ahead"]:
+        """Forecast made at steps t."""
+        scenario = model.scenario
+        if scenario.forecasts is not None:
+            return jnp.take(scenario.forecasts, t, axis=0, mode="clip")
+        columns = np.array(self.outside)[np.array(self.ahead)]
+        ahead = sample_window(scenario, t, self.forecast_steps + 1)[..., 1:, columns]
+        if not self.forecast_error:
+            return ahead
+        base = np.array(self.error_base, ahead.dtype)
+        errors = self._errors(t, scenario.steps_per_day, ahead.dtype)
+        return ahead + errors * jnp.where(base > 0.0, base, ahead)
+
     def _errors(
         self, t: Int[Array, "*batch"], steps_per_day: int, dtype: np.dtype
-    ) -> Float[Array, "*batch horizon series"]:
-        """Errors of the forecasts made at steps t, as shares; the present step has none."""
+    ) -> Float[Array, "*batch horizon ahead"]:
+        """Errors of the forecasts made at steps t, as shares; those of a series do not depend on the others chosen."""
         shape = (self.forecast_steps + 1, len(self.outside))
         growth = np.sqrt(np.arange(shape[0]) / steps_per_day)[:, None] * self.forecast_error
         key = stream(jax.random.key(self.forecast_seed), "forecast_error")
         drawn = jax.vmap(lambda step: jax.random.normal(jax.random.fold_in(key, step), shape, dtype))(t.reshape(-1))
-        return drawn.reshape(*t.shape, *shape) * jnp.asarray(growth, dtype)
+        errors = drawn.reshape(*t.shape, *shape) * jnp.asarray(growth, dtype)
+        return errors[..., 1:, np.array(self.ahead)]
 
 
 def observer(config: GridTaskConfig, assembly: Assembly) -> tuple[ChannelSet, Observer]:
     """Channels and values of a task's observation.
 
     Raises:
-        ConfigError: for buses that the network has not, and for an error of forecasts that there are none of.
+        ConfigError: for buses that the network has not, series that are not observed, and settings of forecasts that
+            there are none of.
     """
     check_forecast(config)
     scenario = assembly.model.scenario
@@ -98,10 +109,10 @@ def observer(config: GridTaskConfig, assembly: Assembly) -> tuple[ChannelSet, Ob
         for name, unit in zip(group.names, group.configs, strict=True):
             channels += group.kind.channels(unit, name)
     own = {c.channel.name: c.channel for c in assembly.columns}
-    outside = forecast_names(assembly)
-    for ahead in range(config.forecast_steps + 1):
-        suffix = f".ahead_{ahead}" if ahead else ""
-        channels += [_outside_channel(name, own, suffix) for name in outside]
+    outside, chosen = observed_names(assembly), forecast_names(config, assembly)
+    channels += [_outside_channel(name, own, "") for name in outside]
+    for ahead in range(1, config.forecast_steps + 1):
+        channels += [_outside_channel(name, own, f".ahead_{ahead}") for name in chosen]
     channels += [Channel(name=n, unit="", low=-1.0, high=1.0, scale=1.0, source="calendar") for n in CALENDAR_NAMES]
     channels += assembly.event_channels
     present = (*CALENDAR_NAMES, *(c.name for c in assembly.event_channels))
@@ -109,10 +120,11 @@ def observer(config: GridTaskConfig, assembly: Assembly) -> tuple[ChannelSet, Ob
         nodes=None if every else np.array(nodes),
         kinds=tuple(group.kind for group in assembly.groups),
         outside=tuple(scenario.column(name) for name in outside),
+        ahead=tuple(outside.index(name) for name in chosen),
         present=tuple(scenario.column(name) for name in present),
         forecast_steps=config.forecast_steps,
         forecast_error=config.forecast_error,
-        error_base=tuple(_TEMPERATURE_BASE_K if n in own and own[n].unit == "degC" else 0.0 for n in outside),
+        error_base=tuple(_TEMPERATURE_BASE_K if n in own and own[n].unit == "degC" else 0.0 for n in chosen),
         forecast_seed=config.forecast_seed,
     )
 

@@ -64,9 +64,25 @@ def test_exact_and_noisy_forecasts_are_the_same_whether_they_are_named_or_not(as
     assert named.model.scenario.forecasts is unnamed.model.scenario.forecasts is None
 
 
+@pytest.mark.parametrize("kind", [{}, {"forecast_error": 0.2}, {"forecast": "slot_mean"}])
+def test_chosen_series_are_forecast_as_among_all(kind):
+    chosen, _, seen, _ = observed(**kind, forecast_series=["price_eur_mwh", "PV1"])
+    every, _, all_seen, _ = observed(**kind)
+    names, all_names = list(chosen.task.observation.names), list(every.task.observation.names)
+    ahead = [name for name in names if ".ahead_" in name]
+    assert ahead == [f"{n}.ahead_{h}" for h in range(1, STEPS + 1) for n in ("profile.PV1", "price_eur_mwh")]
+    assert [name for name in names if name not in ahead] == [name for name in all_names if ".ahead_" not in name]
+    np.testing.assert_allclose(seen, all_seen[:, [all_names.index(name) for name in names]], atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"forecast_series": ["PV01"]}, r"forecast_series names 'PV01', which is not observed; did you mean 'PV1'\?"),
+        (
+            {"forecast_series": ["PV1"], "forecast_steps": 0},
+            r"forecast_series is PV1 with forecast_steps 0; allowed: 'all' without a forecast; set forecast_steps to 1",
+        ),
         (
             {"forecast": "slot_mean", "forecast_steps": 0},
             r"forecast is 'slot_mean' with forecast_steps 0; allowed: none without a forecast.*or leave forecast out",
