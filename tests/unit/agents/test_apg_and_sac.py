@@ -9,7 +9,10 @@ from jax import numpy as jnp
 from pydantic import BaseModel
 
 from agents import registry
+from agents.apg.config import APGConfig
+from agents.apg.model import unit_agents
 from agents.export import to_onnx
+from agents.multi_agent.groups import groups_of
 from agents.sac.config import SACConfig
 from gridenv.core.config import Layer, validate
 from gridenv.core.errors import ConfigError
@@ -54,12 +57,18 @@ def task() -> tuple[GridEnv, Any]:
     return make("Storage-IEEE33-v0", steps_per_episode=4)
 
 
-@pytest.mark.parametrize("agent", ["apg", "sac"])
-def test_onnxruntime_acts_as_the_policy_does(agent: str, task: tuple[GridEnv, Any]) -> None:
+SMALL: dict[str, tuple[str, dict[str, Any]]] = {
+    "apg": ("apg", {"horizon": 4}),
+    "apg, one network for all batteries": ("apg", {"horizon": 4, "shared": True}),
+    "sac": ("sac", {"buffer_size": 128, "rollout_steps": 8}),
+}
+
+
+@pytest.mark.parametrize(("agent", "small"), SMALL.values(), ids=SMALL)
+def test_onnxruntime_acts_as_the_policy_does(agent: str, small: dict[str, Any], task: tuple[GridEnv, Any]) -> None:
     pytest.importorskip("onnx", reason="extra hil: writes the files")
     onnxruntime = pytest.importorskip("onnxruntime", reason="extra hil: runs them")
     env, params = task
-    small = {"apg": {"horizon": 4}, "sac": {"buffer_size": 128, "rollout_steps": 8}}[agent]
     config: BaseModel = registry.config_class(agent)(num_envs=8, hidden=(16,), **small)
     learner = registry.make_learner(agent, env, config)
     state = learner.begin(0, params)
@@ -73,3 +82,32 @@ def test_onnxruntime_acts_as_the_policy_does(agent: str, task: tuple[GridEnv, An
     content = to_onnx(policy, env.n_observation, env.n_action)
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     np.testing.assert_allclose(session.run(["action"], {"observation": observation})[0], expected, atol=1e-5)
+
+
+def test_units_of_a_kind_share_a_network_that_sees_one_of_them(task: tuple[GridEnv, Any]) -> None:
+    env, params = task
+    learner = registry.make_learner("apg", env, APGConfig(horizon=4, num_envs=8, hidden=(16,), shared=True))
+    state = learner.begin(0, params)
+    assert len(state.networks) == 1
+    own = env.task.agents[0]
+    # What one battery sees, and which of the four it is.
+    assert state.networks[0][0].weight.shape == (len(own.local) + 4, 16)
+    policy = jax.tree.map(
+        lambda leaf: leaf + 0.3 * jax.random.normal(jax.random.key(1), leaf.shape), learner.policy(state)
+    )
+    observation = jnp.asarray(np.random.default_rng(2).normal(size=(50, env.n_observation)), jnp.float32)
+    hidden = np.setdiff1d(np.arange(env.n_observation), own.local)
+    before, after = (policy.act(params, state.env, o) for o in (observation, observation.at[:, hidden].add(1.0)))
+    np.testing.assert_array_equal(before[:, own.actions], after[:, own.actions])
+    assert np.abs(np.asarray(before - after)).max() > 0.01
+
+
+def test_every_unit_of_a_zone_is_an_agent_of_its_own() -> None:
+    env, _ = make("V2G-SimBenchLV-v0", forecast_steps=1, forecast_series=["price_eur_mwh"])
+    agents, names = unit_agents(env), env.task.observation.names
+    assert [a.units for a in agents] == [(unit,) for zone in env.task.agents for unit in zone.units]
+    assert sorted(a for agent in agents for a in agent.actions) == list(range(env.n_action))
+    first = [names[i] for i in agents[0].local]
+    assert [n for n in first if n.startswith("ev.")] == [n for n in names if n.startswith("ev.station0.")]
+    assert {"bus.2.v_pu", "price_eur_mwh.ahead_1", "time.day_sin"} <= set(first)
+    assert len(groups_of(agents, env.task.action, [0] * env.n_action, env.task.observation)) == 1
