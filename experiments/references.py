@@ -39,9 +39,10 @@ _SOURCES = (
 )
 _OBSERVED = {
     "observed_buses",
+    "forecast",
     "forecast_steps",
     "forecast_series",
-    "forecast",
+    "forecast_every",
     "forecast_model",
     "forecast_error",
     "forecast_seed",

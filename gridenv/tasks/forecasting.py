@@ -63,6 +63,11 @@ def check_forecast(config: GridTaskConfig) -> None:
             f"present step is known exactly; set forecast_steps to 1 or more, or leave "
             f"{'forecast_error' if error else 'forecast'} out"
         )
+    if config.forecast_every > max(config.forecast_steps, 1):
+        raise ConfigError(
+            f"task: forecast_every is {config.forecast_every} with forecast_steps {config.forecast_steps}; allowed: up to "
+            f"forecast_steps; lower it, or raise forecast_steps"
+        )
     if kind == "noisy" and not error:
         raise ConfigError(
             "task: forecast is 'noisy' with forecast_error 0; allowed: an error above 0, up to 1; set forecast_error, "

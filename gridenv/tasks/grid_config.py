@@ -123,6 +123,8 @@ class GridTaskConfig(BaseModel):
     forecast_series: Names | Literal["all"] = "all"
     """Which profiles, and the price `price_eur_mwh`, are observed with these steps; of others the present value alone.
     Fewer inputs are learned from fewer days."""
+    forecast_every: PositiveInt = 1
+    """Of these steps only every so many are observed: 4 = those one, two, three hours ahead and so on."""
     forecast: ForecastKind | None = None
     """What these steps are: `oracle` (as they will be), `noisy` (with `forecast_error`), or said by a forecaster that
     knows the past and published prices alone: `persistence`, `seasonal_naive`, `slot_mean`, `learned`. Left out:

@@ -44,6 +44,7 @@ class Observer:
     present: tuple[int, ...]
     """Columns of which only the present row is observed."""
     forecast_steps: int
+    forecast_every: int
     forecast_error: float
     """Standard deviation of the error a day ahead, share of the value, or of `error_base` where that is not 0."""
     error_base: tuple[float, ...]
@@ -69,11 +70,11 @@ class Observer:
 
     def _forecast(self, model: GridModel, t: Int[Array, "*batch"]) -> Float[Array, "*batch horizon ahead"]:
         """Forecast made at steps t."""
-        scenario = model.scenario
+        scenario, every = model.scenario, self.forecast_every
         if scenario.forecasts is not None:
-            return jnp.take(scenario.forecasts, t, axis=0, mode="clip")
+            return jnp.take(scenario.forecasts, t, axis=0, mode="clip")[..., every - 1 :: every, :]
         columns = np.array(self.outside)[np.array(self.ahead)]
-        ahead = sample_window(scenario, t, self.forecast_steps + 1)[..., 1:, columns]
+        ahead = sample_window(scenario, t, self.forecast_steps + 1)[..., every::every, columns]
         if not self.forecast_error:
             return ahead
         base = np.array(self.error_base, ahead.dtype)
@@ -89,7 +90,7 @@ class Observer:
         key = stream(jax.random.key(self.forecast_seed), "forecast_error")
         drawn = jax.vmap(lambda step: jax.random.normal(jax.random.fold_in(key, step), shape, dtype))(t.reshape(-1))
         errors = drawn.reshape(*t.shape, *shape) * jnp.asarray(growth, dtype)
-        return errors[..., 1:, np.array(self.ahead)]
+        return errors[..., self.forecast_every :: self.forecast_every, np.array(self.ahead)]
 
 
 def observer(config: GridTaskConfig, assembly: Assembly) -> tuple[ChannelSet, Observer]:
@@ -111,7 +112,7 @@ def observer(config: GridTaskConfig, assembly: Assembly) -> tuple[ChannelSet, Ob
     own = {c.channel.name: c.channel for c in assembly.columns}
     outside, chosen = observed_names(assembly), forecast_names(config, assembly)
     channels += [_outside_channel(name, own, "") for name in outside]
-    for ahead in range(1, config.forecast_steps + 1):
+    for ahead in range(config.forecast_every, config.forecast_steps + 1, config.forecast_every):
         channels += [_outside_channel(name, own, f".ahead_{ahead}") for name in chosen]
     channels += [Channel(name=n, unit="", low=-1.0, high=1.0, scale=1.0, source="calendar") for n in CALENDAR_NAMES]
     channels += assembly.event_channels
@@ -123,6 +124,7 @@ def observer(config: GridTaskConfig, assembly: Assembly) -> tuple[ChannelSet, Ob
         ahead=tuple(outside.index(name) for name in chosen),
         present=tuple(scenario.column(name) for name in present),
         forecast_steps=config.forecast_steps,
+        forecast_every=config.forecast_every,
         forecast_error=config.forecast_error,
         error_base=tuple(_TEMPERATURE_BASE_K if n in own and own[n].unit == "degC" else 0.0 for n in chosen),
         forecast_seed=config.forecast_seed,

@@ -65,6 +65,15 @@ def test_exact_and_noisy_forecasts_are_the_same_whether_they_are_named_or_not(as
 
 
 @pytest.mark.parametrize("kind", [{}, {"forecast_error": 0.2}, {"forecast": "slot_mean"}])
+def test_every_second_step_is_forecast_as_among_all(kind):
+    chosen, _, seen, _ = observed(**kind, forecast_steps=5, forecast_every=2)
+    every, _, all_seen, _ = observed(**kind, forecast_steps=5)
+    names, all_names = list(chosen.task.observation.names), list(every.task.observation.names)
+    assert {name.partition(".ahead_")[2] for name in names} == {"", "2", "4"}
+    np.testing.assert_allclose(seen, all_seen[:, [all_names.index(name) for name in names]], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [{}, {"forecast_error": 0.2}, {"forecast": "slot_mean"}])
 def test_chosen_series_are_forecast_as_among_all(kind):
     chosen, _, seen, _ = observed(**kind, forecast_series=["price_eur_mwh", "PV1"])
     every, _, all_seen, _ = observed(**kind)
@@ -78,6 +87,7 @@ def test_chosen_series_are_forecast_as_among_all(kind):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"forecast_every": 4}, r"forecast_every is 4 with forecast_steps 3; allowed: up to forecast_steps; lower it"),
         ({"forecast_series": ["PV01"]}, r"forecast_series names 'PV01', which is not observed; did you mean 'PV1'\?"),
         (
             {"forecast_series": ["PV1"], "forecast_steps": 0},
