@@ -65,8 +65,8 @@ def check_forecast(config: GridTaskConfig) -> None:
         )
     if config.forecast_every > max(config.forecast_steps, 1):
         raise ConfigError(
-            f"task: forecast_every is {config.forecast_every} with forecast_steps {config.forecast_steps}; allowed: up to "
-            f"forecast_steps; lower it, or raise forecast_steps"
+            f"task: forecast_every is {config.forecast_every} with forecast_steps {config.forecast_steps}; allowed: up "
+            "to forecast_steps; lower it, or raise forecast_steps"
         )
     if kind == "noisy" and not error:
         raise ConfigError(
