@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -24,6 +24,7 @@ _MOST_IDLE = 0.9
 """Idle actions at the ends of the range begin here: at the very end the policy's limit lets no gradient through."""
 
 
+@runtime_checkable
 class Model(Protocol):
     """From the observation to the action before it is limited by a tanh."""
 

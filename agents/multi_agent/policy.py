@@ -1,6 +1,6 @@
 """The policies of several agents as one controller of the whole action vector."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jax import Array
@@ -13,6 +13,7 @@ from gridenv.core.pytree import pytree, static
 from gridenv.tasks.env import EnvParams, EnvState
 
 
+@runtime_checkable
 class Heads(Protocol):
     """What the outputs of a network mean; hashable."""
 

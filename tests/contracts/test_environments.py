@@ -184,6 +184,7 @@ def _compare_infos(native, reference, names):
             np.testing.assert_allclose(native[name][mask], expected[mask], TOLERANCE, TOLERANCE, str([*names, name]))
 
 
+@pytest.mark.exact
 @every_task
 @pytest.mark.parametrize("mode", AutoresetMode)
 def test_vector_env_agrees_with_single_envs_over_episodes_with_autoreset(task, mode):

@@ -148,6 +148,7 @@ def test_gymnasium_checker_passes(task):
     check_env(single(task).unwrapped, skip_render_check=True)
 
 
+@pytest.mark.exact
 @every_task
 def test_adapters_give_the_same_numbers_for_the_same_seed_and_actions(task):
     env, alone, batch = functional(task)[0], single(task), vector(task, 2)

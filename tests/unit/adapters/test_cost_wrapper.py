@@ -32,6 +32,7 @@ def test_cost_by_default_is_what_the_penalised_reward_takes_off():
         assert reward - cost == pytest.approx(less, rel=1e-5)
 
 
+@pytest.mark.exact
 @pytest.mark.parametrize(
     ("cost", "weights"),
     [

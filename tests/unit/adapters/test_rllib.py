@@ -104,6 +104,7 @@ def runner_config(name, num_envs):
     )
 
 
+@pytest.mark.exact
 def test_episodes_that_rllib_puts_together_are_those_of_the_single_env():
     runner = SingleAgentEnvRunner(config=runner_config(rllib_env(TASK, steps_per_episode=SHORT), 3))
     episodes = runner.sample(num_episodes=7, random_actions=True)

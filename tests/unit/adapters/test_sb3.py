@@ -49,6 +49,7 @@ def test_vec_env_has_the_numbers_of_the_native_vector_env():
         assert made.batch_infos["kpi"].keys() == expected_info["kpi"].keys()
 
 
+@pytest.mark.exact
 def test_vec_env_tells_what_sb3s_own_loop_over_single_envs_tells():
     alone = single(TASK, steps_per_episode=SHORT)
     alone.reset()

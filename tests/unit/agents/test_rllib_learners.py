@@ -160,6 +160,7 @@ def test_damaged_and_missing_checkpoints_are_one_line(tmp_path: Path) -> None:
         assert "\n" not in str(error.value)
 
 
+@pytest.mark.exact
 def test_metered_environments_measure_eur_whatever_the_scale_and_the_agents_sum_to_the_whole() -> None:
     name = "rllib_ippo"
     env, n_step = functional(TASKS[name], steps_per_episode=SHORT)[0], SHORT

@@ -38,6 +38,7 @@ def test_step_of_one_environment_takes_no_batch_of_actions() -> None:
         env.step(None, state, np.zeros((1, 6)), params)
 
 
+@pytest.mark.exact
 def test_step_takes_lists_and_whole_numbers() -> None:
     env, params, state = begun(2)
     expected = env.step(None, state, jnp.array([[1.0] * 6, [0.0] * 6]), params)[2]
