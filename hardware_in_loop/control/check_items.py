@@ -17,6 +17,8 @@ _SEEN = 3.0
 _TINY = 1e-12
 _MOST_MISSED_SHARE = 0.1
 """Exchanges that may be missed while reading, with a warning; more is a failure."""
+_POWERS = {"p": ("p_kw", "p_delivered_kw"), "q": ("q_kvar", "q_delivered_kvar")}
+"""Measured powers by quantity; what a unit could do at most, such as `p_charge_max_kw`, is none."""
 TIMER_MARGIN_S = 2.0
 """Timers count whole seconds, and reading takes a cycle."""
 
@@ -94,8 +96,8 @@ def follower_of(channel: str, pilot: Pilot) -> Channel | None:
     action = pilot.action.channels[pilot.action.index(channel)]
     quantity = channel.removeprefix(f"{action.source}.").split("_")[0]
     for observed in pilot.observation:
-        name = observed.name.removeprefix(f"{observed.source}.").split("_")[0]
-        if observed.source == action.source and name == quantity and quantity in ("p", "q"):
+        name = observed.name.removeprefix(f"{observed.source}.")
+        if observed.source == action.source and name in _POWERS.get(quantity, ()):
             return observed
     return None
 

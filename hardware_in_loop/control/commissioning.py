@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -68,6 +68,7 @@ class Commissioning:
         self._read_times_s: list[float] = []
         self._commanded: dict[str, float] = {}
         """Set-points that ramps go on from, by channel."""
+        self._written_s: dict[str, float] = {}
         self._is_writing = False
 
     @property
@@ -123,6 +124,7 @@ class Commissioning:
         """Problems by channel, those that were acknowledged left out."""
         results = await self._exchange.write(setpoints, self._settings.timing.period_s)
         self._commanded |= setpoints
+        self._written_s |= dict.fromkeys(setpoints, self._clock.now())
         return {c: results[c].problem if c in results else "no result" for c in setpoints if not is_ok(results, c)}
 
     async def _approach(self, setpoints: Mapping[str, float]) -> dict[str, str]:
@@ -210,9 +212,13 @@ class Commissioning:
                 return snapshot
 
     def _crossed(self, before: Snapshot, after: Snapshot, written: str) -> list[str]:
-        """Other set-points that have another value now; one that has run out is none."""
+        """Other set-points that have another value now; one that has run out, or may have by now, is none."""
         found = []
         for rule in self._settings.setpoints:
+            reversion_s = self._tests[rule.channel].reversion_s
+            age_s = self._clock.now() - self._written_s.get(rule.channel, self._clock.now())
+            if reversion_s is not None and age_s > reversion_s - TIMER_MARGIN_S:
+                continue
             then, now = before.setpoints.get(rule.channel), after.setpoints.get(rule.channel)
             if rule.channel != written and then is not None and now is not None and np.isfinite(now.value):
                 start = then.value if np.isfinite(then.value) else np.inf
@@ -245,7 +251,7 @@ class Commissioning:
         if not timed:
             return items
         rules = {rule.channel: rule for rule in self._settings.setpoints}
-        values = {c: values_of(rules[c], t)[0] for c, t in timed.items()}
+        values = {c: _farthest(values_of(rules[c], t), rules[c].safe) for c, t in timed.items()}
         refused = await self._approach(values)
         begin_s, longest_s = self._clock.now(), max(t.reversion_s or 0.0 for t in timed.values())
         reverted: dict[str, float] = {}
@@ -270,3 +276,8 @@ class Commissioning:
                 problems.setdefault(rule.channel, "another value is read back")
         detail = "; ".join(f"{c}: {p}" for c, p in problems.items()) or "all safe set-points read back"
         return [Item(kind="safe", subject="rig", status=Status.FAIL if problems else Status.PASS, detail=detail)]
+
+
+def _farthest(values: Sequence[float], safe: float) -> float:
+    """The value farthest from the safe one, which may be what the device does by itself."""
+    return max(values, key=lambda value: abs(value - safe))

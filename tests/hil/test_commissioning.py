@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from hardware_in_loop.control.check_items import WriteTest
+from gridenv.core.channels import Channel, ChannelSet
+from hardware_in_loop.control.check_items import WriteTest, follower_of
 from hardware_in_loop.control.checklist import (
     Checklist,
     Hashes,
@@ -63,6 +64,27 @@ def test_setpoints_go_along_their_ramps():
         moves = np.abs(np.diff(values)) > 0.0
         assert np.diff(times)[moves].min() >= 0.1 - 1e-9
         assert values.max() == pytest.approx(0.6)
+
+
+def test_timer_that_runs_out_later_is_no_crossed_wiring():
+    # The window ends at 0.05, where the first unit is left; its timer takes that back to 0 during the next check.
+    _, items = commission(window=(0.0, 0.05))
+    assert failed(items) == {}
+
+
+def test_what_a_unit_could_do_at_most_is_not_what_it_does():
+    names = ("ev.1.p_charge_max_kw", "ev.2.p_kw")
+    observation = ChannelSet(
+        tuple(Channel(name=n, unit="kW", low=0.0, high=11.0, scale=11.0, source=n.rpartition(".")[0]) for n in names)
+    )
+    action = ChannelSet(
+        tuple(
+            Channel(name=f"ev.{i}.p_kw", unit="kW", low=-11.0, high=0.0, scale=11.0, source=f"ev.{i}") for i in (1, 2)
+        )
+    )
+    pilot = Pilot(Droop(), observation, action)
+    assert follower_of("ev.1.p_kw", pilot) is None
+    assert follower_of("ev.2.p_kw", pilot).name == "ev.2.p_kw"
 
 
 def test_stop_input_ends_the_check_and_leaves_devices_safe_at_once():
