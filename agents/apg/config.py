@@ -1,5 +1,7 @@
 """Settings of the analytic policy gradient."""
 
+from typing import Literal
+
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from agents.config import LearnerConfig
@@ -19,6 +21,9 @@ class APGConfig(LearnerConfig):
     """The learning rate falls to this share of its start, along half a cosine."""
     max_grad_norm: PositiveFloat = 1.0
     """Longer gradients of the mean scaled reward of a step are shortened to this."""
+    start: Literal["idle", "middle"] = "idle"
+    """Actions of the policy before it has learned: those that ask for nothing, or the middle of their ranges, for
+    devices that are off below a least power and give no gradient there, such as compressors of heat pumps."""
     hidden: tuple[PositiveInt, ...] = (64, 64)
     shared: bool = False
     """Units of a kind share one network, which sees what can be measured at one of them; else one network sees and

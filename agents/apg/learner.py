@@ -81,7 +81,7 @@ class APG(JaxLearner[LearnerState]):
 
     @partial(jax.jit, static_argnames="self")
     def init(self, seed: Int[Array, ""] | int, env_params: EnvParams) -> LearnerState:
-        """State before training: the policy is idle.
+        """State before training: the policy is idle, or in the middle of its ranges.
 
         Raises:
             ConfigError: if the horizon is longer than an episode.
@@ -89,7 +89,9 @@ class APG(JaxLearner[LearnerState]):
         self._check_horizon(env_params)
         key, env = jax.random.key(seed), self.env
         observation, env_state = env.reset_batch(stream(key, "reset"), env_params, self.config.num_envs)
-        networks = self.model.init(stream(key, "networks"), jnp.mean(env.idle(env_params, env_state), axis=0))
+        idle = jnp.mean(env.idle(env_params, env_state), axis=0)
+        start = idle if self.config.start == "idle" else jnp.zeros_like(idle)
+        networks = self.model.init(stream(key, "networks"), start)
         return LearnerState(
             networks=networks,
             optimiser=self.optimiser.init(networks),

@@ -20,16 +20,16 @@ from gridenv.tasks.env import GridEnv
 
 Networks = tuple[tuple[Layer, ...], ...]
 _NAME = "apg"
-_MOST_IDLE = 0.9
-"""Idle actions at the ends of the range begin here: at the very end the policy's limit lets no gradient through."""
+_FARTHEST_START = 0.9
+"""Actions at the ends of the range begin here: at the very end the policy's limit lets no gradient through."""
 
 
 @runtime_checkable
 class Model(Protocol):
     """From the observation to the action before it is limited by a tanh."""
 
-    def init(self, key: Array, idle: Float[Array, " act"]) -> Networks:
-        """Networks whose actions are idle whatever they see."""
+    def init(self, key: Array, start: Float[Array, " act"]) -> Networks:
+        """Networks that give this action whatever they see."""
         ...
 
     def output(self, networks: Networks, observation: Float[Array, "*batch obs"]) -> Float[Array, "*batch act"]:
@@ -47,9 +47,9 @@ class JointModel:
     def __init__(self, env: GridEnv, hidden: Sequence[int]) -> None:
         self._sizes = (env.n_observation, *hidden, env.n_action)
 
-    def init(self, key: Array, idle: Float[Array, " act"]) -> Networks:
-        """One network that is idle."""
-        return (_idle_mlp(key, self._sizes, idle),)
+    def init(self, key: Array, start: Float[Array, " act"]) -> Networks:
+        """One network that gives this action."""
+        return (_constant_mlp(key, self._sizes, start),)
 
     def output(self, networks: Networks, observation: Float[Array, "*batch obs"]) -> Float[Array, "*batch act"]:
         """Action before the tanh."""
@@ -68,10 +68,10 @@ class SharedModel:
         self._groups = groups_of(unit_agents(env), task.action, [0] * env.n_action, task.observation)
         self._hidden = tuple(hidden)
 
-    def init(self, key: Array, idle: Float[Array, " act"]) -> Networks:
-        """A network for each group that is idle; that of several units as they are on average."""
+    def init(self, key: Array, start: Float[Array, " act"]) -> Networks:
+        """A network for each group that gives the mean of this action over its units."""
         return tuple(
-            _idle_mlp(jax.random.fold_in(key, i), self._sizes(group), jnp.mean(group.own(idle), axis=0))
+            _constant_mlp(jax.random.fold_in(key, i), self._sizes(group), jnp.mean(group.own(start), axis=0))
             for i, group in enumerate(self._groups)
         )
 
@@ -127,7 +127,7 @@ def unit_agents(env: GridEnv) -> list[Agent]:
     ]
 
 
-def _idle_mlp(key: Array, sizes: Sequence[int], idle: Float[Array, " own"]) -> tuple[Layer, ...]:
+def _constant_mlp(key: Array, sizes: Sequence[int], start: Float[Array, " own"]) -> tuple[Layer, ...]:
     *inner, last = init_mlp(key, sizes, last_gain=0.0)
-    bias = jnp.arctanh(jnp.clip(idle, -_MOST_IDLE, _MOST_IDLE))
+    bias = jnp.arctanh(jnp.clip(start, -_FARTHEST_START, _FARTHEST_START))
     return (*inner, Layer(last.weight, bias.astype(last.bias.dtype)))

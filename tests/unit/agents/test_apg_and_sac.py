@@ -111,3 +111,19 @@ def test_every_unit_of_a_zone_is_an_agent_of_its_own() -> None:
     assert [n for n in first if n.startswith("ev.")] == [n for n in names if n.startswith("ev.station0.")]
     assert {"bus.2.v_pu", "price_eur_mwh.ahead_1", "time.day_sin"} <= set(first)
     assert len(groups_of(agents, env.task.action, [0] * env.n_action, env.task.observation)) == 1
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_policies_begin_idle_or_in_the_middle(shared: bool, task: tuple[GridEnv, Any]) -> None:
+    env, params = task
+    observation = jnp.asarray(np.random.default_rng(2).normal(size=(5, env.n_observation)), jnp.float32)
+
+    def first(start: str) -> np.ndarray:
+        config = APGConfig(horizon=4, num_envs=8, hidden=(16,), shared=shared, start=start)
+        learner = registry.make_learner("apg", env, config)
+        state = learner.begin(0, params)
+        return np.asarray(learner.policy(state).act(params, state.env, observation))
+
+    idle = float(env.idle(params, env.reset_at(params.starts[:1], params)[1])[0, 0])
+    np.testing.assert_allclose(first("idle"), idle, atol=1e-6)
+    np.testing.assert_allclose(first("middle"), 0.0, atol=1e-6)
