@@ -18,8 +18,8 @@ from gridenv.core.errors import ConfigError, RunError
 
 _SHOWN = 8
 """Differences that are printed of each kind; the rest is counted."""
-_MOST_CHARACTERS = 60
-"""Of a value that is printed."""
+_MOST_CHARACTERS = 64
+"""Of a value that is printed; a SHA-256 has as many."""
 _NOT_COMPARED = ("run_id", "created_utc", "command")
 """Entries of `versions.json` that differ between two identical runs."""
 _ABSENT = "absent"
