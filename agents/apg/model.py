@@ -1,7 +1,7 @@
 """What network decides on the actions: one for all of them, or one for each kind of unit."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import jax
@@ -92,6 +92,7 @@ class SharedModel:
         return (group.n_input, *self._hidden, len(group.levels))
 
 
+@dataclass(frozen=True)
 class TanhHeads:
     """Outputs of a network are actions before a tanh."""
 
@@ -102,12 +103,6 @@ class TanhHeads:
     def most_likely_graph(self, graph: Graph, outputs: str) -> str:
         """`most_likely` as operations of a graph."""
         return graph.node("Tanh", outputs)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, TanhHeads)
-
-    def __hash__(self) -> int:
-        return hash(TanhHeads)
 
 
 def unit_agents(env: GridEnv) -> list[Agent]:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 from agents import schedule
 from agents.optimal_power.forecast import Believer, Foresight, believer, check_starts
 from agents.optimal_power.planner import Plan, Planner, Slopes, in_parts
-from agents.optimal_power.quantities import Quantities, reach_on
+from agents.optimal_power.quantities import Quantities
 from agents.rules import UnitRules
 from agents.schedule import Schedule
 from gridenv.exogenous.forecasts import ForecastKind, LearnedModel
@@ -30,8 +30,7 @@ class MpcConfig(BaseModel):
     replan_every: PositiveInt = 1
     """Steps between two plans."""
     horizon_steps: PositiveInt = 96
-    """Most steps planned; never beyond the end of the episode, where stored energy has its worth. Where nothing
-    decided reaches beyond its step (plain inverters), only the first plan of an episode is longer than a step."""
+    """Most steps that are planned; never beyond the end of the episode, where stored energy has its worth."""
     forecast: ForecastKind = "slot_mean"
     """How the future is known; vehicles are known on arrival, with `oracle` before."""
     forecast_model: LearnedModel = "linear"
@@ -118,9 +117,7 @@ class Mpc:
         self, planner: Planner, seen: EnvParams, state: EnvState, guess: Array, n_left: int, slopes: Slopes | None
     ) -> Plan:
         config = self.config
-        # Steps that do not reach into each other are planned by themselves, on a grid linearised along a whole day.
-        is_alone = slopes is not None and not reach_on(planner.setting.quantities, seen.model)
-        n_step = min(n_left, 1 if is_alone else config.horizon_steps)
+        n_step = min(n_left, config.horizon_steps)
         now = np.asarray(state.grid.t).tolist()
         known = [None] * len(now) if config.forecast == "oracle" else now
         plan = planner.simulate(seen, state, guess, n_step)

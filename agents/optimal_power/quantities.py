@@ -73,11 +73,6 @@ def quantities_of(env: GridEnv, params: EnvParams) -> Quantities:
     return Quantities(entries=entries, n_action=env.n_action, n_load=n_load)
 
 
-def reach_on(quantities: Quantities, model: GridModel) -> bool:
-    """Whether what is decided changes what later steps can earn: all but plain inverters remember."""
-    return any(model.groups[q.group].family is not inverter.FAMILY for q in quantities.entries)
-
-
 def _entries(env: GridEnv, model: GridModel, n_load: int) -> Iterator[Quantity]:
     injection, entry = n_load, 0
     for i, (group, controls) in enumerate(zip(model.groups, env.task.actuator.controls, strict=True)):

@@ -121,8 +121,7 @@ class GridTaskConfig(BaseModel):
     """Steps of forecast of profiles and price in the observation; the last observation of an episode then reads no
     further than the gap day after it."""
     forecast_series: Names | Literal["all"] = "all"
-    """Which profiles, and the price `price_eur_mwh`, are observed with these steps; of others the present value alone.
-    Fewer inputs are learned from fewer days."""
+    """Which profiles, and the price `price_eur_mwh`, are observed with these steps; others at present alone."""
     forecast_every: PositiveInt = 1
     """Of these steps only every so many are observed: 4 = those one, two, three hours ahead and so on."""
     forecast: ForecastKind | None = None
