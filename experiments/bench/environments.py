@@ -1,5 +1,7 @@
 """What the environment benchmark measures: one task through its functional, vector and single environment.
 
+The compiled step is what the vector environment is made of, so the two side by side show what the adapter adds.
+
 Actions are uniform at random, resets included: everything that an agent would wait for is in the time.
 """
 
@@ -66,6 +68,40 @@ def _rollout(env: GridEnv, params: EnvParams, carry: Carry, key: Array, steps: i
         return (state, observation), (stored, jax.tree.map(lambda x: jnp.sum(x, dtype=jnp.float32), info))
 
     return lax.scan(one_step, carry, jax.random.split(key, steps))
+
+
+class CompiledStep:
+    """`GridEnv.step_batch` with all its results as one compiled call: NumPy actions in, JAX arrays out."""
+
+    def __init__(self, task: str) -> None:
+        self.env, self.params = make(task)
+        self._random = np.random.default_rng(SEED)
+        self.work = 0
+
+    def prepare(self, batch: int, steps: int) -> None:
+        """Begin `batch` episodes."""
+        self.work, self._shape, self._steps = batch * steps, (batch, self.env.n_action), steps
+        self._key = jax.random.key(SEED)
+        _, self._state = self.env.reset_batch(stream(self._key, "reset"), self.params, batch)
+
+    def call(self) -> object:
+        """Go on for `steps` steps, each waited for."""
+        low, high = self.env.action_bounds
+        for _ in range(self._steps):
+            action = low + (high - low) * self._random.random(self._shape, dtype=np.float32)
+            self._key, self._state, results = _step(self.env, self.params, self._key, self._state, action)
+            jax.block_until_ready(results)
+        return results
+
+    def outcome(self) -> None:
+        """Nothing to check."""
+
+
+@partial(jax.jit, static_argnames="env", donate_argnames="state")
+def _step(env: GridEnv, params: EnvParams, key: Array, state: EnvState, action: Array) -> tuple[Array, EnvState, Any]:
+    key = stream(key, "next")
+    observation, state, *results = env.step_batch(stream(key, "env"), state, action, params)
+    return key, state, (observation, *results)
 
 
 class VectorEnvironment:

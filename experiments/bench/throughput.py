@@ -12,6 +12,7 @@ from experiments.bench.rows import Row
 
 ENGINES = {
     "gridenv functional": "FunctionalEnvironment",
+    "gridenv compiled step": "CompiledStep",
     "gridenv VectorEnv": "VectorEnvironment",
     "gridenv gymnasium.make": "SingleEnvironment",
 }

@@ -2,52 +2,24 @@
 
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from experiments.hil_demo import compare_band, newest_bundle
 from experiments.virtual_rig import virtual_rig
 from hardware_in_loop.control.log import read_log
 from hardware_in_loop.errors import RigError
 from tests.e2e.test_stacks import TINY, gridenv
+from tests.hil.quiet_rig import quiet_rig
 
 ROOT = Path(__file__).parents[2]
-CONFIGS = ROOT / "configs"
 LIMIT_S = 900
 COUNT_PU = 0.00005
 """Of the voltages in the register map."""
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
-
-
-def quiet_rig(folder: Path) -> Path:
-    """The rig of the repository on free ports, so slow that a busy machine keeps to its deadlines."""
-    shutil.copytree(CONFIGS / "register_map", folder / "register_map")
-    shutil.copytree(CONFIGS / "rig", folder / "rig")
-    path = folder / "rig" / "voltvar_ieee33.yaml"
-    values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    control, *ports = free_ports(1 + len(values["devices"]))
-    for device, port in zip(values["devices"], ports, strict=True):
-        device["transport"] |= {"port": port, "timeout_s": 0.5}
-    for sink in values["actions"].values():
-        sink["readback_within_s"] = 1.5
-    values |= {"rate_hz": 1, "policy_period_s": 1.0}
-    values["safety"] |= {"stale_after_s": 4.0, "max_missed_cycles": 5}
-    values["emulated"] |= {"control_port": control, "speed": 900}
-    path.write_text(yaml.safe_dump(values), encoding="utf-8")
-    return path
 
 
 @pytest.mark.slow

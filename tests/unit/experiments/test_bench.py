@@ -385,12 +385,13 @@ def test_power_flow_command_writes_complete_rows_of_our_engine_and_a_peer(tmp_pa
     assert "one infeasible, x " in table
 
 
-def test_environment_command_measures_all_three_ways_in(tmp_path, cached_programs):
+def test_environment_command_measures_all_ways_in(tmp_path, cached_programs):
     rows, _ = rows_of(tmp_path, "env", "--case", "gridenv/VoltVar-IEEE33-v0", "--batch", 4, "--steps", 4)
     assert all(set(row) >= DESIGN_KEYS | {"steps_per_s"} for row in rows)
     peers = [("ANM6Easy-v0", "gym-anm", 1)] if find_spec("gym_anm") else []
     assert [(r["case"], r["engine"], r["batch"]) for r in rows] == [
         ("VoltVar-IEEE33-v0", "gridenv functional", 4),
+        ("VoltVar-IEEE33-v0", "gridenv compiled step", 4),
         ("VoltVar-IEEE33-v0", "gridenv VectorEnv", 4),
         ("VoltVar-IEEE33-v0", "gridenv gymnasium.make", 1),
         *peers,
