@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+RATE_HZ = 4
 
 
 def free_ports(count: int) -> list[int]:
@@ -25,11 +26,11 @@ def quiet_rig(folder: Path) -> Path:
     values = yaml.safe_load(path.read_text(encoding="utf-8"))
     control, *ports = free_ports(1 + len(values["devices"]))
     for device, port in zip(values["devices"], ports, strict=True):
-        device["transport"] |= {"port": port, "timeout_s": 0.5}
+        device["transport"] |= {"port": port, "timeout_s": 0.5 / RATE_HZ}
     for sink in values["actions"].values():
-        sink["readback_within_s"] = 1.5
-    values |= {"rate_hz": 1, "policy_period_s": 1.0}
-    values["safety"] |= {"stale_after_s": 4.0, "max_missed_cycles": 5}
+        sink["readback_within_s"] = 1.5 / RATE_HZ
+    values |= {"rate_hz": RATE_HZ, "policy_period_s": 1.0}
+    values["safety"] |= {"stale_after_s": 4.0 / RATE_HZ, "max_missed_cycles": 5}
     values["emulated"] |= {"control_port": control, "speed": 900}
     path.write_text(yaml.safe_dump(values), encoding="utf-8")
     return path

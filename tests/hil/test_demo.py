@@ -42,9 +42,9 @@ def test_demo_goes_from_check_to_report_and_leaves_nothing_behind(tmp_path: Path
         assert (folder / name / "report.html").stat().st_size > 20_000
     log = read_log(folder / "active")
     assert log.problems == []
-    assert "active" in log.states
+    assert "ACTIVE" in log.states
     assert len(log.gaps) == 33
-    assert "active" not in read_log(folder / "shadow").states
+    assert "ACTIVE" not in read_log(folder / "shadow").states
     # The rig is gone, and its ports with it.
     for port in re.findall(r"port: (\d+)", rig.read_text(encoding="utf-8")):
         socket.create_server(("127.0.0.1", int(port))).close()

@@ -50,6 +50,8 @@ def test_devices_take_themselves_back_within_their_timers_when_the_controller_is
     run = [sys.executable, "-m", "gridenv", "hil", "run", "--mode", "active", "--out", "run"]
     with virtual_rig(str(rig), 900.0) as port:
         gridenv(tmp_path, "hil", "check", "--bundle", str(bundle), "--rig", str(rig), "--signed-by", "test")
+        # What the check left in force ends too.
+        wait_until(lambda: set(status(port)["setpoints"].values()) == {None}, BUSY_S)
         before = status(port)["reversions"]
         controller = subprocess.Popen([*run, "--bundle", bundle, "--rig", rig], cwd=tmp_path, env=environment)
         try:
@@ -65,4 +67,4 @@ def test_devices_take_themselves_back_within_their_timers_when_the_controller_is
         assert status(port)["reversions"] - before == len(status(port)["setpoints"])
     log = read_log(tmp_path / "run")
     assert log.problems == []
-    assert "active" in log.states
+    assert "ACTIVE" in log.states
