@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from agents.config import LearnerConfig
 
@@ -24,6 +24,12 @@ class APGConfig(LearnerConfig):
     start: Literal["idle", "middle"] = "idle"
     """Actions of the policy before it has learned: those that ask for nothing, or the middle of their ranges, for
     devices that are off below a least power and give no gradient there, such as compressors of heat pumps."""
+    noise: float = Field(default=0.0, ge=0.0, le=10.0)
+    """Standard deviation of noise on the network's output, before the tanh, as training begins; falls to none along a
+    straight line. Finds gradients where devices have none, such as below the least power of a compressor."""
+    mixed_days: NonNegativeInt = 0
+    """Every update sees prices, loads and weather of different training days together, each taken from a day at most
+    as many training days away; 0 leaves days as they were. For policies that learn their days by heart."""
     hidden: tuple[PositiveInt, ...] = (64, 64)
     shared: bool = False
     """Units of a kind share one network, which sees what can be measured at one of them; else one network sees and

@@ -20,6 +20,7 @@ from jax import numpy as jnp
 from jaxtyping import Bool, Float, Int
 
 from agents.apg.config import APGConfig
+from agents.apg.mixing import check_mixing, mixed
 from agents.apg.model import JointModel, Model, Networks, SharedModel
 from agents.controller import Controller
 from agents.learner import JaxLearner, earned
@@ -30,6 +31,8 @@ from gridenv.core.random import stream
 from gridenv.tasks.env import EnvParams, EnvState, GridEnv
 
 Metrics = dict[str, Array]
+_SAMPLED_EPISODES = 64
+"""Of random actions, from which the mean and the deviation of observations are taken."""
 _FAR = 3.0
 """Output of the network before the tanh from which it is pulled back; there the action is at 99.5 % of its range. Much
 further out the tanh rounds to its limit, no gradient is left, and the policy would stay there for good."""
@@ -84,14 +87,16 @@ class APG(JaxLearner[LearnerState]):
         """State before training: the policy is idle, or in the middle of its ranges.
 
         Raises:
-            ConfigError: if the horizon is longer than an episode.
+            ConfigError: if the horizon is longer than an episode, or days cannot be mixed.
         """
         self._check_horizon(env_params)
+        if self.config.mixed_days:
+            check_mixing(env_params, self.config.mixed_days)
         key, env = jax.random.key(seed), self.env
         observation, env_state = env.reset_batch(stream(key, "reset"), env_params, self.config.num_envs)
         idle = jnp.mean(env.idle(env_params, env_state), axis=0)
         start = idle if self.config.start == "idle" else jnp.zeros_like(idle)
-        networks = self.model.init(stream(key, "networks"), start)
+        networks = self.model.init(stream(key, "networks"), start, self._seen(stream(key, "seen"), env_params))
         return LearnerState(
             networks=networks,
             optimiser=self.optimiser.init(networks),
@@ -100,6 +105,20 @@ class APG(JaxLearner[LearnerState]):
             key=stream(key, "training"),
             updates=jnp.int32(0),
         )
+
+    def _seen(self, key: Array, env_params: EnvParams) -> Float[Array, "sample obs"]:
+        """Observations on the way of random actions."""
+        env, count = self.env, _SAMPLED_EPISODES
+        low, high = env.action_bounds
+
+        def one_step(state: EnvState, key: Array) -> tuple[EnvState, Array]:
+            action = jax.random.uniform(key, (count, env.n_action), minval=low, maxval=high)
+            t = env.advance(state, action, env_params)
+            return t.state, t.observation
+
+        _, begun = env.reset_batch(stream(key, "reset"), env_params, count)
+        keys = jax.random.split(stream(key, "actions"), env_params.steps_per_episode)
+        return lax.scan(one_step, begun, keys)[1].reshape(-1, env.n_observation)
 
     def policy(self, state: LearnerState) -> Controller:
         """What was learned, held inside the action bounds by a tanh."""
@@ -146,7 +165,11 @@ class APG(JaxLearner[LearnerState]):
     def next(self, state: LearnerState, env_params: EnvParams) -> tuple[LearnerState, Metrics]:
         """State after one update, and what it measured."""
         key = jax.random.fold_in(state.key, state.updates)
-        gradients, (window, rollout) = jax.grad(self._loss, has_aux=True)(state.networks, state, env_params)
+        if self.config.mixed_days:
+            env_params = mixed(env_params, stream(key, "mix"), self.config.mixed_days)
+        gradients, (window, rollout) = jax.grad(self._loss, has_aux=True)(
+            state.networks, state, env_params, stream(key, "noise")
+        )
         updates, optimiser = self.optimiser.update(gradients, state.optimiser, state.networks)
         networks: Networks = optax.apply_updates(state.networks, updates)
         observation, env_state = self._begin_again(window, env_params, stream(key, "reset"))
@@ -155,22 +178,24 @@ class APG(JaxLearner[LearnerState]):
         return new, metrics | {_GRADIENT: optax.tree.norm(gradients)}
 
     def _loss(
-        self, networks: Networks, state: LearnerState, env_params: EnvParams
+        self, networks: Networks, state: LearnerState, env_params: EnvParams, key: Array
     ) -> tuple[Float[Array, ""], tuple[_Window, Rollout]]:
         """Minus the mean scaled reward of a step over the horizon, and the pull back into the range of the policy."""
+        deviation = self.config.noise * (1.0 - state.updates / self.config.total_updates)
 
         # Only the states between the steps are kept; the rest is computed again on the way back.
         @jax.checkpoint
-        def one_step(window: _Window, _: None) -> tuple[_Window, tuple[Rollout, Array]]:
+        def one_step(window: _Window, key: Array) -> tuple[_Window, tuple[Rollout, Array]]:
             with jax.default_matmul_precision("float32"):
                 output = self.model.output(networks, window.observation)
-            t = self.env.advance(window.env, jnp.tanh(output), env_params)
+            noise = deviation * jax.random.normal(key, output.shape) if self.config.noise else 0.0
+            t = self.env.advance(window.env, jnp.tanh(output + noise), env_params)
             step = Rollout(window.alive, t.reward, t.info["cost"], t.info["economic_eur"])
             excess = jnp.mean(jnp.maximum(jnp.abs(output) - _FAR, 0.0) ** 2, axis=-1)
             return _Window(t.observation, t.state, window.alive & ~(t.terminated | t.truncated)), (step, excess)
 
         begun = _Window(state.observation, state.env, jnp.ones(self.config.num_envs, bool))
-        window, (rollout, excess) = lax.scan(one_step, begun, length=self.config.horizon)
+        window, (rollout, excess) = lax.scan(one_step, begun, jax.random.split(key, self.config.horizon))
         earned = jnp.mean(jnp.where(rollout.alive, rollout.reward, 0.0))
         pull = _PULL * jnp.mean(jnp.where(rollout.alive, excess, 0.0))
         return pull - self.config.reward_scale * earned, (window, rollout)

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
-from jax import Array
+from jax import Array, lax
 from jax import numpy as jnp
 from jaxtyping import Float
 
@@ -18,8 +18,32 @@ from agents.networks import Layer, NetworkPolicy, init_mlp, mlp
 from gridenv.tasks.agents import Agent
 from gridenv.tasks.env import GridEnv
 
-Networks = tuple[tuple[Layer, ...], ...]
+
+class Network(NamedTuple):
+    """A dense network that sees its inputs less their mean, in multiples of their deviation."""
+
+    layers: tuple[Layer, ...]
+    mean: Float[Array, " inputs"]
+    scale: Float[Array, " inputs"]
+    """Not learned, as the mean; one over the deviation."""
+
+    def output(self, inputs: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
+        """What the last layer gives."""
+        mean, scale = lax.stop_gradient((self.mean, self.scale))
+        return mlp(self.layers, (inputs - mean) * scale)
+
+    @property
+    def folded(self) -> tuple[Layer, ...]:
+        """The same as layers alone."""
+        first, *others = self.layers
+        weight = self.scale[:, None] * first.weight
+        return (Layer(weight, first.bias - self.mean @ weight), *others)
+
+
+Networks = tuple[Network, ...]
 _NAME = "apg"
+_LEAST_DEVIATION = 0.1
+"""Of observations, which are -1..1: what hardly moves is magnified by no more than ten. Assumed."""
 _FARTHEST_START = 0.9
 """Actions at the ends of the range begin here: at the very end the policy's limit lets no gradient through."""
 
@@ -28,8 +52,8 @@ _FARTHEST_START = 0.9
 class Model(Protocol):
     """From the observation to the action before it is limited by a tanh."""
 
-    def init(self, key: Array, start: Float[Array, " act"]) -> Networks:
-        """Networks that give this action whatever they see."""
+    def init(self, key: Array, start: Float[Array, " act"], seen: Float[Array, "sample obs"]) -> Networks:
+        """Networks that give this action whatever they see, and are meant for what was `seen`."""
         ...
 
     def output(self, networks: Networks, observation: Float[Array, "*batch obs"]) -> Float[Array, "*batch act"]:
@@ -47,17 +71,17 @@ class JointModel:
     def __init__(self, env: GridEnv, hidden: Sequence[int]) -> None:
         self._sizes = (env.n_observation, *hidden, env.n_action)
 
-    def init(self, key: Array, start: Float[Array, " act"]) -> Networks:
+    def init(self, key: Array, start: Float[Array, " act"], seen: Float[Array, "sample obs"]) -> Networks:
         """One network that gives this action."""
-        return (_constant_mlp(key, self._sizes, start),)
+        return (_constant_network(key, self._sizes, start, seen),)
 
     def output(self, networks: Networks, observation: Float[Array, "*batch obs"]) -> Float[Array, "*batch act"]:
         """Action before the tanh."""
-        return mlp(networks[0], observation)
+        return networks[0].output(observation)
 
     def policy(self, networks: Networks) -> Controller:
         """The network, held inside the action bounds by a tanh."""
-        return NetworkPolicy(layers=networks[0], name=_NAME, limit="tanh")
+        return NetworkPolicy(layers=networks[0].folded, name=_NAME, limit="tanh")
 
 
 class SharedModel:
@@ -68,23 +92,28 @@ class SharedModel:
         self._groups = groups_of(unit_agents(env), task.action, [0] * env.n_action, task.observation)
         self._hidden = tuple(hidden)
 
-    def init(self, key: Array, start: Float[Array, " act"]) -> Networks:
+    def init(self, key: Array, start: Float[Array, " act"], seen: Float[Array, "sample obs"]) -> Networks:
         """A network for each group that gives the mean of this action over its units."""
         return tuple(
-            _constant_mlp(jax.random.fold_in(key, i), self._sizes(group), jnp.mean(group.own(start), axis=0))
+            _constant_network(
+                jax.random.fold_in(key, i),
+                self._sizes(group),
+                jnp.mean(group.own(start), axis=0),
+                group.inputs(seen).reshape(-1, group.n_input),
+            )
             for i, group in enumerate(self._groups)
         )
 
     def output(self, networks: Networks, observation: Float[Array, "*batch obs"]) -> Float[Array, "*batch act"]:
         """Action before the tanh."""
-        own = [mlp(n, g.inputs(observation)) for n, g in zip(networks, self._groups, strict=True)]
+        own = [n.output(g.inputs(observation)) for n, g in zip(networks, self._groups, strict=True)]
         return joined(self._groups, own)
 
     def policy(self, networks: Networks) -> Controller:
         """All units together, each held inside its bounds by a tanh."""
         members = tuple(
-            GroupPolicy(layers=layers, group=group, heads=TanhHeads())
-            for layers, group in zip(networks, self._groups, strict=True)
+            GroupPolicy(layers=network.folded, group=group, heads=TanhHeads())
+            for network, group in zip(networks, self._groups, strict=True)
         )
         return JointPolicy(members=members, name=_NAME)
 
@@ -122,7 +151,13 @@ def unit_agents(env: GridEnv) -> list[Agent]:
     ]
 
 
-def _constant_mlp(key: Array, sizes: Sequence[int], start: Float[Array, " own"]) -> tuple[Layer, ...]:
+def _constant_network(
+    key: Array, sizes: Sequence[int], start: Float[Array, " own"], seen: Float[Array, "sample inputs"]
+) -> Network:
     *inner, last = init_mlp(key, sizes, last_gain=0.0)
     bias = jnp.arctanh(jnp.clip(start, -_FARTHEST_START, _FARTHEST_START))
-    return (*inner, Layer(last.weight, bias.astype(last.bias.dtype)))
+    return Network(
+        layers=(*inner, Layer(last.weight, bias.astype(last.bias.dtype))),
+        mean=jnp.mean(seen, axis=0),
+        scale=1.0 / jnp.maximum(jnp.std(seen, axis=0), _LEAST_DEVIATION),
+    )

@@ -91,7 +91,7 @@ def test_units_of_a_kind_share_a_network_that_sees_one_of_them(task: tuple[GridE
     assert len(state.networks) == 1
     own = env.task.agents[0]
     # What one battery sees, and which of the four it is.
-    assert state.networks[0][0].weight.shape == (len(own.local) + 4, 16)
+    assert state.networks[0].layers[0].weight.shape == (len(own.local) + 4, 16)
     policy = jax.tree.map(
         lambda leaf: leaf + 0.3 * jax.random.normal(jax.random.key(1), leaf.shape), learner.policy(state)
     )
