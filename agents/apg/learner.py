@@ -107,18 +107,19 @@ class APG(JaxLearner[LearnerState]):
         )
 
     def _seen(self, key: Array, env_params: EnvParams) -> Float[Array, "sample obs"]:
-        """Observations on the way of random actions."""
+        """Observations on the way of random actions; those of episodes that failed are their first."""
         env, count = self.env, _SAMPLED_EPISODES
-        low, high = env.action_bounds
+        first, begun = env.reset_batch(stream(key, "reset"), env_params, count)
 
-        def one_step(state: EnvState, key: Array) -> tuple[EnvState, Array]:
-            action = jax.random.uniform(key, (count, env.n_action), minval=low, maxval=high)
+        def one_step(carry: tuple[EnvState, Array], key: Array) -> tuple[tuple[EnvState, Array], Array]:
+            state, alive = carry
+            action = jax.random.uniform(key, (count, env.n_action), minval=-1.0, maxval=1.0)
             t = env.advance(state, action, env_params)
-            return t.state, t.observation
+            alive = alive & ~t.terminated
+            return (t.state, alive), jnp.where(alive[:, None], t.observation, first)
 
-        _, begun = env.reset_batch(stream(key, "reset"), env_params, count)
         keys = jax.random.split(stream(key, "actions"), env_params.steps_per_episode)
-        return lax.scan(one_step, begun, keys)[1].reshape(-1, env.n_observation)
+        return lax.scan(one_step, (begun, jnp.ones(count, bool)), keys)[1].reshape(-1, first.shape[-1])
 
     def policy(self, state: LearnerState) -> Controller:
         """What was learned, held inside the action bounds by a tanh."""

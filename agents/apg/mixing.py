@@ -19,8 +19,8 @@ _LOADS = ("_pload", "_qload")
 def mixed(params: EnvParams, key: Array, reach: int) -> EnvParams:
     """Parameters whose scenario has on every day that an episode begins on series of such days nearby.
 
-    Prices stay together, loads do, and so does everything else (sun, wind, temperature): what belongs together stays in
-    step. Days without episodes, which are those of other splits, are neither changed nor used.
+    Prices stay together, loads do, and so does everything else (sun, wind, temperatures, events): what belongs together
+    stays in step. Days without episodes, which are those of other splits, are neither changed nor used.
 
     Args:
         params: parameters of the task.

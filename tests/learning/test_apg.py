@@ -56,9 +56,10 @@ def test_a_policy_stuck_at_the_end_of_the_range_comes_back(env_params) -> None:
     config = APGConfig(**SHORT | {"total_steps": 200_000})
     apg = APG(Delivery(gain=2.0), config)
     state = apg.init(0, env_params)
-    *inner, last = state.networks[0]
+    [network] = state.networks
+    *inner, last = network.layers
     # So far out that the tanh is exactly one, and nothing that is paid has a gradient.
-    stuck = ((*inner, last._replace(bias=last.bias.at[0].set(12.0))),)
+    stuck = (network._replace(layers=(*inner, last._replace(bias=last.bias.at[0].set(12.0)))),)
     state, _ = apg.advance(state._replace(networks=stuck), env_params, config.total_updates)
     np.testing.assert_allclose(_final_store(apg, state, env_params), ORDERED, atol=0.1)
 
