@@ -27,7 +27,7 @@ GROUPS = {
     "comparison": {*names_in(COMPARISONS)},
     "task": {*names_in(CONFIG_FOLDER / "task"), *TASKS},
 }
-NO_COMMANDS = {"functional"}
+NO_COMMANDS = {"functional", "compiled"}
 """Words behind the name of the library in tables."""
 _PLACEHOLDER = re.compile(r"^[A-Z]+$|[<./:]|^my")
 """NAME, `<this file>`, paths, tasks of users."""
