@@ -36,7 +36,7 @@ def mixed(params: EnvParams, key: Array, reach: int) -> EnvParams:
         away = jax.random.randint(stream(key, kind), day.shape, -reach, reach + 1)
         other = jnp.where(is_own, own[(place + away) % own.shape[0]], day)
         source = other[row // per_day] * per_day + row % per_day
-        values = values.at[:, columns].set(scenario.values[source][:, columns])
+        values = values.at[:, columns].set(scenario.values[source[:, None], jnp.array(columns)])
     return replace(params, model=replace(params.model, scenario=replace(scenario, values=values)))
 
 

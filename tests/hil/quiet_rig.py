@@ -6,7 +6,8 @@ from pathlib import Path
 
 import yaml
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+from tests.hil.virtual_lab import CONFIGS
+
 RATE_HZ = 4
 
 
