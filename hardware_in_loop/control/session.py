@@ -165,6 +165,6 @@ def _version(package: str) -> str | None:
 
 def _task_problems(file: RigFile, policy: Policy) -> list[str]:
     task = policy.manifest.task
-    if file.rig.task == task:
+    if file.task_id == task:
         return []
-    return [f"{file.where}: is for task '{file.rig.task}'; the bundle is for '{task}'; use a bundle of that task"]
+    return [f"{file.where}: is for task '{file.task_id}'; the bundle is for '{task}'; use a bundle of that task"]

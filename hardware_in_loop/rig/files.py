@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gridenv.core.channels import ChannelSet
-from gridenv.core.config import check, named_file, read_config
+from gridenv.core.config import SUFFIX, check, named_file, read_config
 from gridenv.core.errors import ConfigError, raise_collected
 from hardware_in_loop.errors import RigFileError
 from hardware_in_loop.registers.files import named_register_map
@@ -26,6 +26,9 @@ class RigFile:
     """Stem of the file."""
     path: Path
     rig: Rig
+    task: str
+    """Id of the task, or path of the task file from here."""
+    task_id: str
     maps: Mapping[str, RegisterMap | None]
     """By device; None for devices whose registers are found by discovery."""
 
@@ -61,6 +64,8 @@ def read_rig(name: str, folder: Path) -> RigFile:
     rig, problems = check(Rig, read_config(path, folder), where)
     raise_collected(problems, RigFileError)
     assert rig is not None
+    task = str(path.parent / rig.task) if rig.task.endswith(SUFFIX) else rig.task
+    task_id = _task_id(task, where, problems)
     maps: dict[str, RegisterMap | None] = {}
     for device in rig.devices:
         maps[device.name] = None
@@ -71,7 +76,7 @@ def read_rig(name: str, folder: Path) -> RigFile:
         except ConfigError as error:
             problems += [f"{where}: device '{device.name}': {line}" for line in str(error).splitlines()]
     raise_collected(list(dict.fromkeys(problems)), RigFileError)
-    return RigFile(name=path.stem, path=path, rig=rig, maps=maps)
+    return RigFile(name=path.stem, path=path, rig=rig, task=task, task_id=task_id, maps=maps)
 
 
 def load_rig(name: str, folder: Path, observation: ChannelSet, action: ChannelSet) -> RigFile:
@@ -92,3 +97,18 @@ def load_rig(name: str, folder: Path, observation: ChannelSet, action: ChannelSe
     problems = [f"{file.where}: {problem}" for problem in rig_problems(file, observation, action)]
     raise_collected(problems, RigFileError)
     return file
+
+
+def _task_id(task: str, where: str, problems: list[str]) -> str:
+    """Id of a task that is named by its id or its file; what is wrong with the file is added to the problems."""
+    if not task.endswith(SUFFIX):
+        return task
+    try:
+        found = read_config(Path(task)).values.get("id")
+    except ConfigError as error:
+        problems += [f"{where}: task: {line}" for line in str(error).splitlines()]
+        return ""
+    if not isinstance(found, str):
+        problems.append(f"{where}: task file '{task}' has id {found!r}; allowed: the id of a task; write `id: NAME`")
+        return ""
+    return found

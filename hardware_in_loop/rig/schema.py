@@ -256,7 +256,8 @@ class Rig(Settings):
     schema_: Literal["gridenv.rig/1"] = Field(alias="schema")
     description: str = ""
     task: str
-    """Id of the task whose channels these are."""
+    """Id of the task whose channels these are, or a task file (`.yaml`) with its `id` and settings, relative to the rig
+    file."""
     rate_hz: PositiveFloat = 10.0
     """Cycles of reading, supervising and writing in a second."""
     policy_period_s: PositiveFloat | None = None

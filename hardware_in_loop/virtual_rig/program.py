@@ -44,8 +44,9 @@ def emulate(
 
 
 def _prepare(name: str, folder: Path, day: int | None) -> tuple[RigFile, Simulator]:
-    rig = read_rig(name, folder).rig
-    simulator = Simulator(rig.task, rig.emulated.split, rig.emulated.start if day is None else day)
+    file = read_rig(name, folder)
+    emulated = file.rig.emulated
+    simulator = Simulator(file.task, emulated.split, emulated.start if day is None else day)
     return load_rig(name, folder, simulator.observation, simulator.action), simulator
 
 

@@ -52,6 +52,11 @@ class Simulator:
     def __init__(self, task: str, split: str, day: int) -> None:
         """Build the task, and stand at the midnight of a day.
 
+        Args:
+            task: id, or the path of a task file.
+            split: days to be chosen from.
+            day: which of them.
+
         Raises:
             RigFileError: if the split has fewer days.
             ConfigError: if there is no such task.

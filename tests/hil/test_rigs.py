@@ -18,7 +18,12 @@ from hardware_in_loop.virtual_rig.simulator import Simulator
 from tests.hil.virtual_lab import CONFIGS, begin, decoded, lab, tick
 from tests.hil.wire import run
 
-AT = {"storage_ieee33": (60, 17.0), "voltvar_ieee13": (60, 12.0), "smarthome_lv": (19, 9.0)}
+AT = {
+    "storage_ieee33": (60, 17.0),
+    "voltvar_ieee13": (60, 12.0),
+    "voltvar_ieee33_breakers": (60, 12.0),
+    "smarthome_lv": (19, 9.0),
+}
 """Day and hour at which every set-point of a rig does something: sunshine, full machines, a vehicle that feeds back and
 leaves two hours later."""
 ELSEWHERE = ("voltvar_ieee33",)
@@ -67,8 +72,8 @@ class Case:
 @pytest.fixture(scope="module", params=sorted(AT))
 def case(request):
     """A rig file of the repository, its task compiled once."""
-    rig = read_rig(request.param, CONFIGS / "rig").rig
-    simulator = Simulator(rig.task, rig.emulated.split, 0)
+    file = read_rig(request.param, CONFIGS / "rig")
+    simulator = Simulator(file.task, file.rig.emulated.split, 0)
     file = load_rig(request.param, CONFIGS / "rig", simulator.observation, simulator.action)
     return Case(file, simulator, AT[request.param])
 
@@ -80,7 +85,7 @@ def farthest(sink, value):
 
 def is_position(channel):
     """A position that a device keeps by itself, without power."""
-    return channel.startswith(("tap.", "capacitor."))
+    return channel.startswith(("tap.", "capacitor.", "switch."))
 
 
 def assert_same(link, readings, expected):

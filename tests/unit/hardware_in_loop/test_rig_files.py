@@ -135,6 +135,32 @@ def test_bad_rig_file_is_told_clearly(tmp_path, path, value, message):
     assert lines[0].startswith("rig 'lab': ")
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "task: "),
+        ("load_scale: 2.0\n", "has id None; allowed: the id of a task; write `id: NAME`"),
+        ("- 1\n", "task: "),
+    ],
+    ids=["missing", "no id", "no mapping"],
+)
+def test_bad_task_file_is_told_clearly(tmp_path, text, message):
+    if text is not None:
+        (tmp_path / "own.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as error:
+        load(tmp_path, changed(("task",), "../own.yaml"))
+    (line,) = str(error.value).splitlines()
+    assert line.startswith("rig 'lab': ")
+    assert message in line
+    assert "own.yaml" in line
+
+
+def test_rig_can_be_of_a_task_file_beside_it(tmp_path):
+    (tmp_path / "own.yaml").write_text("id: Storage-IEEE33-v0\nload_scale: 2.0\n", encoding="utf-8")
+    file = load(tmp_path, changed(("task",), "../own.yaml"))
+    assert (file.task_id, Path(file.task).resolve()) == ("Storage-IEEE33-v0", tmp_path / "own.yaml")
+
+
 def test_what_a_device_has_no_value_of_is_what_the_file_says():
     point = Point(name="soc", address=0, scale=0.1, unit="pct", not_available=[65535])
     source = RegisterSource(device="b", point="soc", absent=0.0)
