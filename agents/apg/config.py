@@ -29,7 +29,8 @@ class APGConfig(LearnerConfig):
     straight line. Finds gradients where devices have none, such as below the least power of a compressor."""
     mixed_days: NonNegativeInt = 0
     """Every update sees prices, loads and weather of different training days together, each taken from a day at most
-    as many training days away; 0 leaves days as they were. For policies that learn their days by heart."""
+    as many training days away; 0 leaves days as they were. For policies that learn their days by heart. Updates are of
+    whole episodes then."""
     hidden: tuple[PositiveInt, ...] = (64, 64)
     shared: bool = False
     """Units of a kind share one network, which sees what can be measured at one of them; else one network sees and

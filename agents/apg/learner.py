@@ -87,7 +87,7 @@ class APG(JaxLearner[LearnerState]):
         """State before training: the policy is idle, or in the middle of its ranges.
 
         Raises:
-            ConfigError: if the horizon is longer than an episode, or days cannot be mixed.
+            ConfigError: if the horizon is longer than an episode, or shorter with mixed days, or days cannot be mixed.
         """
         self._check_horizon(env_params)
         if self.config.mixed_days:
@@ -155,6 +155,11 @@ class APG(JaxLearner[LearnerState]):
                 f"agent 'apg': horizon is {horizon} steps, an episode of {self.env.id} has {episode}; "
                 f"set agent.horizon to at most {episode}"
             )
+        if self.config.mixed_days and horizon < episode:
+            raise ConfigError(
+                f"agent 'apg': horizon is {horizon} steps; allowed with mixed_days: {episode}, a whole episode of "
+                f"{self.env.id}, as days are mixed anew in every update; set agent.horizon={episode}"
+            )
 
     def _check_gradient(self, state: LearnerState, metrics: HostMetrics) -> None:
         if metrics[_GRADIENT] == 0.0 and int(state.updates) == 1:
@@ -168,6 +173,9 @@ class APG(JaxLearner[LearnerState]):
         key = jax.random.fold_in(state.key, state.updates)
         if self.config.mixed_days:
             env_params = mixed(env_params, stream(key, "mix"), self.config.mixed_days)
+            # Episodes that began under the last mix would have observed it.
+            begun = self.env.reset_batch(stream(key, "begin"), env_params, self.config.num_envs)
+            state = state._replace(observation=begun[0], env=begun[1])
         gradients, (window, rollout) = jax.grad(self._loss, has_aux=True)(
             state.networks, state, env_params, stream(key, "noise")
         )

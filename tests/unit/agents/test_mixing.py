@@ -75,21 +75,62 @@ def test_mixing_that_cannot_be_is_refused(params):
         APG(env, APGConfig(mixed_days=2)).begin(0, foretold)
 
 
-def test_mixed_days_and_noise_change_what_an_update_learns_from_and_no_evaluation():
-    env, params = make("Storage-IEEE33-v0", steps_per_episode=4)
+def test_days_that_change_under_way_are_refused(params):
+    env, _ = make("Storage-IEEE33-v0")
+    with pytest.raises(ConfigError, match=r"horizon is 48 steps; allowed with mixed_days: 96, a whole episode of Stor"):
+        APG(env, APGConfig(mixed_days=2, horizon=48)).begin(0, params)
 
-    def first_update(**settings):
-        learner = APG(env, APGConfig(num_envs=4, horizon=4, hidden=(8,), total_steps=64, **settings))
-        state, metrics = learner.update(learner.begin(0, params), params)
-        return learner.policy(state), metrics["train/reward_eur"]
 
-    (plain, reward), (noisy, noisy_reward), (_, mixed_reward) = (
-        first_update(),
-        first_update(noise=1.0),
-        first_update(mixed_days=3),
-    )
-    assert len({reward, noisy_reward, mixed_reward}) == 3
-    observation, state = env.reset_at(params.starts[:2], params)
-    for policy in (plain, noisy):
-        one, two = (policy.act(params, state, observation) for _ in range(2))
-        np.testing.assert_array_equal(one, two)
+@pytest.fixture(scope="module")
+def short():
+    return make("Storage-IEEE33-v0", steps_per_episode=4)
+
+
+def learner(env, **settings):
+    return APG(env, APGConfig(num_envs=4, horizon=4, hidden=(8,), total_steps=64, **settings))
+
+
+def test_mixed_days_and_noise_change_what_an_update_learns_from(short):
+    env, params = short
+    rewards = [
+        each.update(each.begin(0, params), params)[1]["train/reward_eur"]
+        for each in (learner(env), learner(env, noise=1.0), learner(env, mixed_days=3))
+    ]
+    assert len(set(rewards)) == 3
+
+
+def test_evaluation_has_no_noise(short):
+    env, params = short
+    noisy = learner(env, noise=1.0)
+    state = noisy.update(noisy.begin(0, params), params)[0]
+    observation, env_state = env.reset_at(params.starts[:2], params)
+    expected = jnp.tanh(noisy.model.output(state.networks, observation))
+    np.testing.assert_allclose(noisy.policy(state).act(params, env_state, observation), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("mixed_days", "is_same"), [(0, False), (3, True)])
+def test_episodes_of_mixed_days_begin_under_the_mix_of_their_update(short, mixed_days, is_same):
+    env, params = short
+    each = learner(env, mixed_days=mixed_days)
+    first = each.begin(0, params)
+    elsewhere, env_state = env.reset_at(params.starts[100:104], params)
+    states = (first, first._replace(observation=elsewhere, env=env_state))
+    rewards = [jax.jit(each.next)(state, params)[1]["train/reward_eur"] for state in states]
+    assert (rewards[0] == rewards[1]) == is_same
+
+
+def test_networks_see_inputs_in_multiples_of_their_deviation(short):
+    env, _ = short
+    seen = jax.random.normal(jax.random.key(0), (500, env.n_observation)) * jnp.linspace(0.01, 2.0, env.n_observation)
+    seen = seen + 3.0
+    (network,) = learner(env).model.init(jax.random.key(1), jnp.zeros(env.n_action), seen)
+    deviation = np.asarray(seen).std(axis=0)
+    scaled = (np.asarray(seen) - network.mean) * network.scale
+    # What hardly moves is magnified by no more than ten.
+    np.testing.assert_allclose(scaled.std(axis=0), np.minimum(deviation / 0.1, 1.0), rtol=1e-3)
+    np.testing.assert_allclose(scaled.mean(axis=0), 0.0, atol=1e-4)
+    x = scaled
+    for layer in network.layers[:-1]:
+        x = np.tanh(x @ np.asarray(layer.weight) + np.asarray(layer.bias))
+    last = network.layers[-1]
+    np.testing.assert_allclose(network.output(seen), x @ np.asarray(last.weight) + np.asarray(last.bias), atol=1e-5)
