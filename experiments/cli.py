@@ -1,9 +1,11 @@
 """The command line. Nothing heavy is imported before a command needs it."""
 
+import atexit
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -255,3 +257,16 @@ def main() -> None:
     except StoppedError as stopped:
         sys.stderr.write(f"{stopped}\n")
         sys.exit(INTERRUPTED)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            _leave_at_once(INTERRUPTED)
+        raise
+
+
+def _leave_at_once(code: int) -> NoReturn:
+    """End without taking the interpreter apart: after Ctrl-C while JAX compiles that is a segmentation fault."""
+    sys.stderr.write("stopped\n")
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
