@@ -19,7 +19,7 @@ from agents.learner import HasProcesses, SeedsTogether
 from experiments import console, tracking
 from experiments.bundles import save_bundle
 from experiments.config import ExperimentConfig
-from experiments.references import reference_results
+from experiments.references import kept, reference_results
 from experiments.rollout import run_episodes
 from experiments.run import Row, Run, create_run, open_run
 from experiments.statistics import ORACLE, RULE, score
@@ -71,6 +71,11 @@ class Trainer:
         evaluation = config.run.evaluation
         self._validation = build_split(config, evaluation.training_split)
         ends = [name for name in (RULE, ORACLE) if name in evaluation.against]
+        if ORACLE in ends and kept(self.env.id, config.task, evaluation.training_split, ORACLE) is None:
+            console.say(
+                "the oracle, which scores need, is planned first; on some tasks that takes minutes, once. "
+                f"evaluation.against=[{RULE}] trains without both"
+            )
         self._ends = reference_results(config.task, evaluation.training_split, ends, *self._validation)
         self.total_updates: int = config.agent.total_updates  # type: ignore[attr-defined]
         self.steps_per_update: int = config.agent.steps_per_update  # type: ignore[attr-defined]
