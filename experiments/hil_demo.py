@@ -148,8 +148,8 @@ def demonstrate(bundle: Path, rig: str, rigs: Path, seconds: float) -> Demonstra
     from experiments.hil_demo_voltages import voltage_gaps
 
     with console.working("asking the training environment for the same voltages"):
-        gaps = voltage_gaps(file.rig.task, file.rig.emulated.split, controlled)
-    write_gaps(folder / "active", gaps, {"simulated": file.rig.task, "inputs": "commands carried out, step by step"})
+        gaps = voltage_gaps(file.task, file.rig.emulated.split, controlled)
+    write_gaps(folder / "active", gaps, {"simulated": file.task, "inputs": "commands carried out, step by step"})
     for name in ("shadow", "active"):
         page = report_page(read_log(folder / name))
         (folder / name / "report.html").write_text(page, encoding="utf-8")

@@ -21,6 +21,6 @@ def test_register_map_is_sound(path):
 @pytest.mark.parametrize("name", RIGS)
 def test_every_observation_has_a_source_and_every_action_a_sink(name):
     file = read_rig(name, CONFIGS / "rig")
-    env, _ = make(file.rig.task)
+    env, _ = make(file.task)
     channels = [ChannelSet.from_json(env.manifest[kind]) for kind in ("observation", "action")]
     assert load_rig(name, CONFIGS / "rig", *channels).fingerprint == file.fingerprint
