@@ -26,8 +26,6 @@ class RigFile:
     """Stem of the file."""
     path: Path
     rig: Rig
-    task: str
-    """Id of the task, or path of the task file from here."""
     task_id: str
     maps: Mapping[str, RegisterMap | None]
     """By device; None for devices whose registers are found by discovery."""
@@ -36,6 +34,11 @@ class RigFile:
     def where(self) -> str:
         """How messages begin."""
         return f"rig '{self.name}'"
+
+    @property
+    def task(self) -> str:
+        """What `gridenv.make` takes: id of the task, or path of the task file."""
+        return _task(self.path, self.rig)
 
     def beside(self, path: Path) -> Path:
         """A path that the file states, which is relative to it."""
@@ -64,8 +67,7 @@ def read_rig(name: str, folder: Path) -> RigFile:
     rig, problems = check(Rig, read_config(path, folder), where)
     raise_collected(problems, RigFileError)
     assert rig is not None
-    task = str(path.parent / rig.task) if rig.task.endswith(SUFFIX) else rig.task
-    task_id = _task_id(task, where, problems)
+    task_id = _task_id(_task(path, rig), where, problems)
     maps: dict[str, RegisterMap | None] = {}
     for device in rig.devices:
         maps[device.name] = None
@@ -76,7 +78,7 @@ def read_rig(name: str, folder: Path) -> RigFile:
         except ConfigError as error:
             problems += [f"{where}: device '{device.name}': {line}" for line in str(error).splitlines()]
     raise_collected(list(dict.fromkeys(problems)), RigFileError)
-    return RigFile(name=path.stem, path=path, rig=rig, task=task, task_id=task_id, maps=maps)
+    return RigFile(name=path.stem, path=path, rig=rig, task_id=task_id, maps=maps)
 
 
 def load_rig(name: str, folder: Path, observation: ChannelSet, action: ChannelSet) -> RigFile:
@@ -97,6 +99,10 @@ def load_rig(name: str, folder: Path, observation: ChannelSet, action: ChannelSe
     problems = [f"{file.where}: {problem}" for problem in rig_problems(file, observation, action)]
     raise_collected(problems, RigFileError)
     return file
+
+
+def _task(path: Path, rig: Rig) -> str:
+    return str(path.parent / rig.task) if rig.task.endswith(SUFFIX) else rig.task
 
 
 def _task_id(task: str, where: str, problems: list[str]) -> str:
