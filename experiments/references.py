@@ -37,6 +37,8 @@ _SOURCES = (
     "gridenv/network/cases/*.yaml",
     "gridenv/tasks/**/*.py",
 )
+_PREDICTIVE = ("agents/optimal_power/mpc.py", "agents/optimal_power/forecast.py")
+"""Sources that no reference but `mpc` depends on."""
 _OBSERVED = {
     "observed_buses",
     "forecast",
@@ -106,13 +108,16 @@ def _key(task_id: str, task: BaseModel, split: str, name: str) -> str:
         "settings": task.model_dump(mode="json", exclude={"split", *_OBSERVED}),
         "own": provenance.own_hashes(task),
         "data": provenance.data_hash(),
-        "sources": _source_hash(),
+        "sources": _source_hash(name == "mpc"),
         "packages": {name: provenance.package_version(name) for name in _PACKAGES},
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
 @cache
-def _source_hash() -> str:
+def _source_hash(is_predictive: bool) -> str:
     root: Path = provenance.CHECKOUT
-    return provenance.hash_files(sorted(path for pattern in _SOURCES for path in root.glob(pattern)), root)
+    paths = {path for pattern in _SOURCES for path in root.glob(pattern)}
+    if not is_predictive:
+        paths -= {root / own for own in _PREDICTIVE}
+    return provenance.hash_files(sorted(paths), root)

@@ -18,6 +18,7 @@ from agents.optimal_power.planner import Plan, Planner, Slopes, in_parts
 from agents.optimal_power.quantities import Quantities
 from agents.rules import UnitRules
 from agents.schedule import Schedule
+from gridenv.devices import inverter
 from gridenv.exogenous.forecasts import ForecastKind, LearnedModel
 from gridenv.tasks.env import EnvParams, EnvState, GridEnv
 
@@ -30,7 +31,8 @@ class MpcConfig(BaseModel):
     replan_every: PositiveInt = 1
     """Steps between two plans."""
     horizon_steps: PositiveInt = 96
-    """Most steps that are planned; never beyond the end of the episode, where stored energy has its worth."""
+    """Most steps that are planned; never beyond the end of the episode, where stored energy has its worth. Plants alone
+    are planned for the present step only, if every step is planned, as nothing that they do reaches into later ones."""
     forecast: ForecastKind = "slot_mean"
     """How the future is known; vehicles are known on arrival, with `oracle` before."""
     forecast_model: LearnedModel = "linear"
@@ -42,7 +44,7 @@ class MpcConfig(BaseModel):
     seed: NonNegativeInt = 0
     """Of the errors, and of a learned model."""
     first_rounds: PositiveInt = 8
-    """Most programs of the first plan of an episode, each on a grid linearised anew."""
+    """Most programs of the first plan of an episode, each on a grid linearised anew; of every plan for plants alone."""
     rounds: PositiveInt = 1
     """Programs of every later plan."""
 
@@ -73,8 +75,14 @@ class Mpc:
         believe = believer(params, self._foresight, self.config.replan_every)
         planner = Planner(self.env, params)
         start = schedule.recorded(self.env, UnitRules(self.env), params)
-        actions = in_parts(planner, params, start, lambda own, start: self._run(planner, believe, own, start.shape[0]))
-        return Schedule(actions=actions, name=self.name)
+        is_alone = self.config.replan_every == 1 and not _reaches_ahead(params, planner.setting.quantities)
+
+        def run(own: EnvParams, start: Array) -> Array:
+            n_step = start.shape[0]
+            steps = self._single(planner, own, n_step) if is_alone else self._steps(planner, believe, own, n_step)
+            return jnp.stack(list(steps))
+
+        return Schedule(actions=in_parts(planner, params, start, run), name=self.name)
 
     @property
     def _foresight(self) -> Foresight:
@@ -87,15 +95,20 @@ class Mpc:
             seed=config.seed,
         )
 
-    def _run(
-        self, planner: Planner, believe: Believer, params: EnvParams, n_step: int
-    ) -> Float[Array, "step episode act"]:
-        return jnp.stack(list(self._steps(planner, believe, params, n_step)))
+    def _single(self, planner: Planner, params: EnvParams, n_step: int) -> Iterator[Float[Array, "episode act"]]:
+        """The action of every step, each planned by itself on the grid as it is measured."""
+        state = self.env.reset_at(params.starts, params)[1]
+        known = [None] * params.starts.shape[0]
+        for _ in range(n_step):
+            plan = planner.simulate(params, state, _rule(self.env, params, state)[None], 1)
+            plan = planner.improve(params, state, plan, 1, self.config.first_rounds, known)
+            state, action = _advance(self.env, params, planner.setting.quantities, state, plan.course.actions[0])
+            yield action
 
     def _steps(
         self, planner: Planner, believe: Believer, params: EnvParams, n_step: int
     ) -> Iterator[Float[Array, "episode act"]]:
-        """The action of every step."""
+        """The action of every step, planned together with those after it."""
         state = self.env.reset_at(params.starts, params)[1]
         guess: Array | None = None
         slopes: Slopes | None = None
@@ -123,6 +136,16 @@ class Mpc:
         plan = planner.simulate(seen, state, guess, n_step)
         rounds = config.first_rounds if slopes is None else config.rounds
         return planner.improve(seen, state, plan, n_step, rounds, known, slopes)
+
+
+def _reaches_ahead(params: EnvParams, quantities: Quantities) -> bool:
+    """Whether what is planned for a step changes what later ones can earn: all units but plants remember."""
+    return any(params.model.groups[q.group].family is not inverter.FAMILY for q in quantities.entries)
+
+
+@partial(jax.jit, static_argnames="env")
+def _rule(env: GridEnv, params: EnvParams, state: EnvState) -> Float[Array, "episode act"]:
+    return UnitRules(env).act(params, state, env.idle(params, state))
 
 
 @partial(jax.jit, static_argnames=("env", "quantities"))

@@ -3,6 +3,7 @@
 import sys
 from dataclasses import replace
 
+import jax
 import numpy as np
 import pytest
 
@@ -224,6 +225,28 @@ def test_predictive_control_that_knows_the_future_repeats_the_plan(storage, anch
     np.testing.assert_allclose(found, best, rtol=5e-3)
     # Also of what there is to gain, which is far less than the whole bill.
     assert np.sum(best - none) - np.sum(found - none) < 0.005 * np.sum(best - none)
+
+
+def test_predictive_control_of_plants_alone_finds_the_optimum_of_every_step():
+    plant = InverterConfig(bus="18", p_dc_kw=1500.0, profile="PV3", control="q")
+    env, params = functional(
+        "Storage-IEEE33-v0", split="test", batteries=(), inverters=(plant,), load_scale=0.5, steps_per_episode=3
+    )
+    # From 12:30 on, with reverse flow.
+    params = replace(params, starts=some(params, N_DAY).starts + 50)
+    found = returns(env, params, Mpc(env).plan(params).actions)
+    # All that one plant can do, each value in every step; steps do not reach into each other.
+    values = np.linspace(-1.0, 1.0, 201)
+    wide = replace(params, starts=jnp.repeat(params.starts, len(values)))
+    state, advance = env.reset_at(wide.starts, wide)[1], jax.jit(env.advance)
+    best = np.zeros(N_DAY)
+    for _ in range(3):
+        step = advance(state, jnp.tile(jnp.asarray(values)[:, None], (N_DAY, 1)), wide)
+        rewards = np.asarray(step.reward, float).reshape(N_DAY, -1)
+        assert np.all(np.ptp(rewards, axis=1) > 0.1)
+        best += rewards.max(axis=1)
+        state = step.state
+    assert np.all(found >= best - 1e-3)
 
 
 @pytest.fixture(scope="module")
