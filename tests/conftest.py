@@ -27,6 +27,16 @@ _MAPS = Path("/proc/self/maps")
 _MOST_MAPS = 15_000
 """Linux allows 65,530 memory maps in a process; every compiled program takes some, and past the limit XLA crashes."""
 
+_NEW_OBJECTS = 10_000
+"""After which the garbage collector looks for cycles; tracing makes objects by the million, most of which live on."""
+
+
+def pytest_collection_finish() -> None:
+    """Leave modules and collected tests out of every later search for garbage."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_NEW_OBJECTS)
+
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Forget compiled programs between files before they are too many."""
