@@ -16,6 +16,8 @@ from gridenv.tasks.registry import make
 
 REACH = 5
 PER_DAY = 96
+SETTINGS = {"plain": {}, "noisy": {"noise": 1.0}, "mixed": {"mixed_days": 3}}
+mix = jax.jit(mixed, static_argnames="reach")
 
 
 def days(values, columns):
@@ -30,7 +32,7 @@ def params():
 
 def test_series_of_a_training_day_are_those_of_training_days_nearby_and_all_else_stays(params):
     scenario = params.model.scenario
-    after = mixed(params, jax.random.key(0), REACH).model.scenario
+    after = mix(params, jax.random.key(0), REACH).model.scenario
     names = scenario.names
     own = np.sort(np.asarray(params.starts) // PER_DAY)
     others = np.setdiff1d(np.arange(scenario.n_steps // PER_DAY), own)
@@ -59,7 +61,7 @@ def test_series_of_a_training_day_are_those_of_training_days_nearby_and_all_else
 
 
 def test_every_key_mixes_differently_and_one_always_alike(params):
-    first, again, second = (mixed(params, jax.random.key(k), REACH).model.scenario.values for k in (0, 0, 1))
+    first, again, second = (mix(params, jax.random.key(k), REACH).model.scenario.values for k in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, second)
 
@@ -86,44 +88,44 @@ def short():
     return make("Storage-IEEE33-v0", steps_per_episode=4)
 
 
-def learner(env, **settings):
-    return APG(env, APGConfig(num_envs=4, horizon=4, hidden=(8,), total_steps=64, **settings))
+@pytest.fixture(scope="module")
+def learners(short):
+    """One of each kind for all tests, as compiling an update takes seconds."""
+    config = APGConfig(num_envs=4, horizon=4, hidden=(8,), total_steps=64)
+    return {name: APG(short[0], config.model_copy(update=settings)) for name, settings in SETTINGS.items()}
 
 
-def test_mixed_days_and_noise_change_what_an_update_learns_from(short):
+def reward_of_an_update(learner, params, begun_as=0):
+    """EUR of the first update with seed 0, from the episodes that another seed began with."""
+    begun = learner.begin(begun_as, params)
+    state = learner.begin(0, params)._replace(observation=begun.observation, env=begun.env)
+    return learner.update(state, params)[1]["train/reward_eur"]
+
+
+def test_mixed_days_and_noise_change_what_an_update_learns_from(short, learners):
+    assert len({reward_of_an_update(each, short[1]) for each in learners.values()}) == 3
+
+
+def test_evaluation_has_no_noise(short, learners):
     env, params = short
-    rewards = [
-        each.update(each.begin(0, params), params)[1]["train/reward_eur"]
-        for each in (learner(env), learner(env, noise=1.0), learner(env, mixed_days=3))
-    ]
-    assert len(set(rewards)) == 3
-
-
-def test_evaluation_has_no_noise(short):
-    env, params = short
-    noisy = learner(env, noise=1.0)
+    noisy = learners["noisy"]
     state = noisy.update(noisy.begin(0, params), params)[0]
     observation, env_state = env.reset_at(params.starts[:2], params)
     expected = jnp.tanh(noisy.model.output(state.networks, observation))
     np.testing.assert_allclose(noisy.policy(state).act(params, env_state, observation), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize(("mixed_days", "is_same"), [(0, False), (3, True)])
-def test_episodes_of_mixed_days_begin_under_the_mix_of_their_update(short, mixed_days, is_same):
-    env, params = short
-    each = learner(env, mixed_days=mixed_days)
-    first = each.begin(0, params)
-    elsewhere, env_state = env.reset_at(params.starts[100:104], params)
-    states = (first, first._replace(observation=elsewhere, env=env_state))
-    rewards = [jax.jit(each.next)(state, params)[1]["train/reward_eur"] for state in states]
-    assert (rewards[0] == rewards[1]) == is_same
+@pytest.mark.parametrize(("name", "is_same"), [("plain", False), ("mixed", True)])
+def test_episodes_of_mixed_days_begin_under_the_mix_of_their_update(short, learners, name, is_same):
+    first, elsewhere = (reward_of_an_update(learners[name], short[1], seed) for seed in (0, 1))
+    assert (first == elsewhere) == is_same
 
 
-def test_networks_see_inputs_in_multiples_of_their_deviation(short):
+def test_networks_see_inputs_in_multiples_of_their_deviation(short, learners):
     env, _ = short
     seen = jax.random.normal(jax.random.key(0), (500, env.n_observation)) * jnp.linspace(0.01, 2.0, env.n_observation)
     seen = seen + 3.0
-    (network,) = learner(env).model.init(jax.random.key(1), jnp.zeros(env.n_action), seen)
+    (network,) = learners["plain"].model.init(jax.random.key(1), jnp.zeros(env.n_action), seen)
     deviation = np.asarray(seen).std(axis=0)
     scaled = (np.asarray(seen) - network.mean) * network.scale
     # What hardly moves is magnified by no more than ten.
