@@ -52,19 +52,29 @@ def test_batch_shared_out_over_processors_is_the_same(dtype: str, n_cpu: int, mo
         assert_same(shared, alone)
 
 
-@pytest.mark.parametrize("method", ["sparse", "switches"])
-@pytest.mark.parametrize("size", [1, 50, 203, 400])
-def test_batch_solved_in_parts_is_the_same(method: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def solved_in_parts(method: str, size: int) -> Solution:
     power_flow = PowerFlow("ieee33", method="sparse")
     p_kw, q_kvar, switches = asked(power_flow)
     given = {"switches": switches} if method == "switches" else {}
-    found = []
-    for part in (N_SAMPLE, size):
-        monkeypatch.setattr(solver, "part_size", lambda flow, part=part: part)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(solver, "part_size", lambda flow: size)
+        # Compiled programs do not know that the size has changed.
         jax.clear_caches()
-        found.append(power_flow.solve(p_kw, q_kvar, **given))
+        found = power_flow.solve(p_kw, q_kvar, **given)
     jax.clear_caches()
-    assert_same(*found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def whole() -> dict[str, Solution]:
+    """The batch in one part."""
+    return {method: solved_in_parts(method, N_SAMPLE) for method in ("sparse", "switches")}
+
+
+@pytest.mark.parametrize("method", ["sparse", "switches"])
+@pytest.mark.parametrize("size", [1, 50, 203, 400])
+def test_batch_solved_in_parts_is_the_same(method: str, size: int, whole: dict[str, Solution]) -> None:
+    assert_same(whole[method], solved_in_parts(method, size))
 
 
 def test_parts_of_large_networks_are_small() -> None:
