@@ -1,5 +1,7 @@
 """What an agent might try instead of its task is worth less than the usual rule, on days of the test split."""
 
+from functools import cache
+
 import jax
 import numpy as np
 import pytest
@@ -67,12 +69,13 @@ HACKS = [
 ]
 
 
-@pytest.mark.parametrize(("task", "hack"), HACKS)
-def test_cheating_scores_worse_than_the_rule(task, hack):
+@cache
+def earned(task):
+    """EUR of the rule and of each hack of a task, one after the other in one program, on `N_DAY` days."""
     env, params = functional(task, split="test")
+    hacks = [hack for name, hack in (getattr(case, "values", case) for case in HACKS) if name == task]
     winter_to_autumn = np.linspace(0, len(params.starts) - 1, N_DAY).astype(int)
-    starts = jnp.tile(params.starts[winter_to_autumn], 2)
-    honest = jnp.arange(2 * N_DAY) < N_DAY
+    starts = jnp.tile(params.starts[winter_to_autumn], 1 + len(hacks))
     controller = UnitRules(env)
 
     @jax.jit
@@ -81,14 +84,21 @@ def test_cheating_scores_worse_than_the_rule(task, hack):
 
         def one_step(carry, step):
             observation, state = carry
-            rule = controller.act(params, state, observation)
-            tried = hack(env, rule, env.idle(params, state), step)
-            t = env.advance(state, jnp.where(honest[:, None], rule, tried), params)
+            rule, idle = controller.act(params, state, observation), env.idle(params, state)
+            ways = [rule, *(hack(env, rule, idle, step) for hack in hacks)]
+            tried = jnp.concatenate([way[i * N_DAY : (i + 1) * N_DAY] for i, way in enumerate(ways)])
+            t = env.advance(state, tried, params)
             return (t.observation, t.state), (t.reward, t.terminated)
 
         return jax.lax.scan(one_step, (observation, state), jnp.arange(96))[1]
 
     reward, terminated = run(params)
     assert not np.any(terminated)
-    total = np.asarray(reward, float).sum(axis=0)
-    assert total[:N_DAY].sum() > total[N_DAY:].sum() + 1e-4 * abs(total[:N_DAY].sum())
+    total = np.asarray(reward, float).sum(axis=0).reshape(-1, N_DAY).sum(axis=1)
+    return total[0], dict(zip(hacks, total[1:], strict=True))
+
+
+@pytest.mark.parametrize(("task", "hack"), HACKS)
+def test_cheating_scores_worse_than_the_rule(task, hack):
+    honest, cheating = earned(task)
+    assert honest > cheating[hack] + 1e-4 * abs(honest)
