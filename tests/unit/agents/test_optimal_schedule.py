@@ -16,6 +16,8 @@ from gridenv.exogenous.scenario import PRICE_NAME, sample
 from tests.environments import functional
 
 STEPS = 96
+BRIEF = {"rounds": 6, "trials": 10}
+"""Of plans that need not be good; each number of rounds and trials is a program of its own."""
 
 
 def days(params, n):
@@ -81,13 +83,13 @@ def test_the_oracle_stays_below_what_batteries_without_losses_and_limits_of_the_
 def test_random_changes_alone_never_make_a_schedule_worse(storage):
     env, params = storage
     rule = run_episodes(env, params, UnitRules(env)).return_eur
-    changed = OptimalSchedule(env, rounds=3, step_size=0.0, trials=10).plan(params)
+    changed = OptimalSchedule(env, step_size=0.0, **BRIEF).plan(params)
     assert np.all(run_episodes(env, params, changed).return_eur >= rule - 1e-6 * np.abs(rule))
 
 
 def test_the_plan_is_the_same_every_time(storage):
     env, params = storage
-    first, second = (OptimalSchedule(env, rounds=6, trials=4).plan(params).actions for _ in range(2))
+    first, second = (OptimalSchedule(env, **BRIEF).plan(params).actions for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
