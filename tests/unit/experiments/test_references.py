@@ -11,6 +11,7 @@ from experiments.rollout import run_episodes
 from gridenv.tasks.volt_var import VoltVarConfig
 from tests.environments import functional
 
+NOON = 48
 OBSERVED = {"observed_buses": ("18",), "forecast_steps": 4, "forecast": "noisy", "forecast_error": 0.2}
 
 
@@ -25,8 +26,8 @@ def test_what_agents_observe_is_no_part_of_what_a_reference_depends_on() -> None
 @pytest.mark.parametrize("name", ["none", "rule", "oracle"])
 def test_references_look_at_nothing_that_agents_observe(name: str) -> None:
     def returns(**settings) -> np.ndarray:
-        env, params = functional("VoltVar-IEEE33-v0", split="test", **settings)
-        params = replace(params, starts=params.starts[:2])
+        env, params = functional("VoltVar-IEEE33-v0", split="test", steps_per_episode=8, **settings)
+        params = replace(params, starts=params.starts[:2] + NOON)
         return run_episodes(env, params, registry.make_reference(name, env, params)).return_eur
 
     assert returns() == pytest.approx(returns(**OBSERVED), rel=1e-6)
