@@ -5,7 +5,7 @@ import pytest
 
 from gridenv.core.errors import ConfigError
 from gridenv.tasks.registry import make
-from tests.environments import functional
+from tests.environments import compiled_advance, functional
 
 PLANT = {"p_dc_kw": 10.0, "profile": "PV1"}
 
@@ -45,7 +45,7 @@ def test_demand_response_without_anybody_to_take_part_is_refused():
 def test_only_the_home_that_has_the_bill_earns_by_trade():
     env, params = functional("SmartHome-LV-v0")
     _, state = env.reset_at(params.starts[:1] + 48 + 96 * 20, params)
-    info = env.advance(state, env.idle(params, state), params).info
+    info = compiled_advance("SmartHome-LV-v0")(state, env.idle(params, state)).info
     names = [name for group in env.task.actuator.groups for name in group.names]
     elsewhere = [i for i, name in enumerate(names) if name.startswith("pv.") and name != "pv.roof"]
     assert len(elsewhere) == 12
