@@ -181,7 +181,10 @@ class APG(JaxLearner[LearnerState]):
         )
         updates, optimiser = self.optimiser.update(gradients, state.optimiser, state.networks)
         networks: Networks = optax.apply_updates(state.networks, updates)
-        observation, env_state = self._begin_again(window, env_params, stream(key, "reset"))
+        # With mixed days the next update begins episodes under its own mix.
+        observation, env_state = window.observation, window.env
+        if not self.config.mixed_days:
+            observation, env_state = self._begin_again(window, env_params, stream(key, "reset"))
         new = LearnerState(networks, optimiser, env_state, observation, state.key, state.updates + 1)
         metrics = earned(self.env.cost_names, rollout.reward, rollout.economic_eur, rollout.cost, rollout.alive)
         return new, metrics | {_GRADIENT: optax.tree.norm(gradients)}
