@@ -4,10 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-# Compiles four times as fast; results differ in the last digits, which tests marked `exact` look at. Parts of a program
-# that compile side by side cost a quarter more, and both processors are busy with tests already.
+# Compiles four times as fast; results differ in the last digits, which tests marked `exact` look at.
 QUICK := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true \
-	--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+	--xla_cpu_use_fusion_emitters=false"
 TESTS := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 40
 
 .PHONY: demo hil-demo test test-all lint bench clean help
