@@ -3,9 +3,9 @@
 All actions of the day are one vector, and its return through the exact power flow is maximised in two ways. Gradients
 through the simulation move everything that acts smoothly, from the schedules of doing nothing, of the usual rule and,
 where it is given, of the convex programs (`agents.optimal_power`).
-Positions, starts and limits have no gradient there: random changes of actions over some hours move them, and
-are kept where they pay. Every schedule on the way is scored by exact simulation and the best of each day is kept, so
-the result is never worse than the rule, and can only be too low as an upper reference, never too high.
+Positions, starts and limits have no gradient there: random changes of actions over some steps or the whole day move
+them, and are kept where they pay. Every schedule on the way is scored by exact simulation and the best of each day is
+kept, so the result is never worse than the rule, and can only be too low as an upper reference, never too high.
 """
 
 from dataclasses import dataclass, replace
@@ -25,8 +25,9 @@ from gridenv.core.random import stream
 from gridenv.tasks.env import EnvParams, GridEnv
 
 _SEED = 0
-_LENGTHS = (1, 2, 4, 8, 16, 32, 96)
-"""Steps that a random change lasts, one as likely as the other."""
+_LENGTHS = (1, 2, 4, 8, 16, 32, 96, 384)
+"""Steps that a random change lasts, one as likely as the other; what lies beyond the ends of the day falls away, so the
+longest are mostly of the whole day. Regulators pay only if they move from the first step to the last."""
 _WHOLE_KIND = 0.3
 """Share of the changes that all units of a kind make together."""
 _NUDGE = 0.2
@@ -133,8 +134,8 @@ def _changed(env: GridEnv, key: PRNGKeyArray, actions: Actions) -> Actions:
     shape = (n_schedule,)
     entry = jax.random.randint(stream(key, "entry"), shape, 0, n_action)
     is_whole_kind = jax.random.bernoulli(stream(key, "whole_kind"), _WHOLE_KIND, shape)
-    first = jax.random.randint(stream(key, "first"), shape, 0, n_step)
     length = jax.random.choice(stream(key, "length"), jnp.array(_LENGTHS), shape)
+    first = jax.random.randint(stream(key, "first"), shape, 1 - length, n_step)
     anew = jax.random.uniform(stream(key, "anew"), shape, minval=low[entry], maxval=high[entry])
     nudge = _NUDGE * jax.random.normal(stream(key, "nudge"), shape)
     is_anew = jax.random.bernoulli(stream(key, "is_anew"), 0.5, shape)[:, None]

@@ -12,7 +12,6 @@ from agents.optimal_dispatch import OptimalDispatch
 from agents.optimal_power.planner import OptimalPower
 from agents.optimal_power.quantities import Quantities, quantities_of
 from agents.optimal_schedule import OptimalSchedule
-from gridenv.devices import inverter
 from gridenv.tasks.env import EnvParams, GridEnv
 
 
@@ -25,7 +24,7 @@ class Oracle:
     def plan(self, params: EnvParams) -> Controller:
         """Controller for the episodes that begin at `params.starts`, in that order."""
         quantities, search = quantities_of(self.env, params), OptimalSchedule(self.env)
-        if not has_memory(params):
+        if not schedule.has_memory(params.model.groups):
             dispatch = OptimalDispatch(self.env)
             # Reactive power alone leaves the programs nothing that the optimum of each step misses.
             given = None if all(q.is_q for q in quantities.entries) else self._programmed(params, quantities)
@@ -49,8 +48,3 @@ class Oracle:
             )
             return None
         return OptimalPower(self.env).plan(params).actions
-
-
-def has_memory(params: EnvParams) -> bool:
-    """Whether an action changes what later steps can earn: all units but plain inverters remember."""
-    return any(group.family is not inverter.FAMILY for group in params.model.groups)

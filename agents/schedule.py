@@ -1,6 +1,6 @@
 """A day's actions, decided in advance: how they are carried out, recorded and scored."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from agents.controller import Controller
 from gridenv.core.pytree import pytree, static
+from gridenv.devices import inverter
+from gridenv.sim.model import DeviceGroup
 from gridenv.tasks.env import EnvParams, EnvState, GridEnv
 
 
@@ -36,6 +38,11 @@ def kinds(names: Sequence[str]) -> NDArray[np.int64]:
     """[act] number of the quantity of the kind of unit, the same for every `battery.*.p_kw`."""
     parts = [f"{name.split('.')[0]}.{name.rsplit('.', 1)[-1]}" for name in names]
     return np.unique(parts, return_inverse=True)[1]
+
+
+def has_memory(groups: Iterable[DeviceGroup]) -> bool:
+    """Whether what these units do in a step changes what later ones can earn: all but plain inverters remember."""
+    return any(group.family is not inverter.FAMILY for group in groups)
 
 
 @pytree

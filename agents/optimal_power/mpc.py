@@ -18,7 +18,6 @@ from agents.optimal_power.planner import Plan, Planner, Slopes, in_parts
 from agents.optimal_power.quantities import Quantities
 from agents.rules import UnitRules
 from agents.schedule import Schedule
-from gridenv.devices import inverter
 from gridenv.exogenous.forecasts import ForecastKind, LearnedModel
 from gridenv.tasks.env import EnvParams, EnvState, GridEnv
 
@@ -68,20 +67,21 @@ class Mpc:
         """The actions taken in the episodes that begin at `params.starts`.
 
         Raises:
-            ConfigError: for a task without units that fit a program, and for episodes that overlap.
+            ConfigError: for a task without units that fit a program, and for overlapping episodes with forecasts.
             MissingExtraError: if clarabel is not installed, or a package that the forecaster needs.
         """
-        check_starts(params, self.config.forecast)
-        believe = believer(params, self._foresight, self.config.replan_every)
         planner = Planner(self.env, params)
-        start = schedule.recorded(self.env, UnitRules(self.env), params)
-        is_alone = self.config.replan_every == 1 and not _reaches_ahead(params, planner.setting.quantities)
+        planned = (params.model.groups[q.group] for q in planner.setting.quantities.entries)
+        if self.config.replan_every == 1 and not schedule.has_memory(planned):
+            steps = partial(self._single, planner)
+        else:
+            check_starts(params, self.config.forecast)
+            steps = partial(self._steps, planner, believer(params, self._foresight, self.config.replan_every))
 
         def run(own: EnvParams, start: Array) -> Array:
-            n_step = start.shape[0]
-            steps = self._single(planner, own, n_step) if is_alone else self._steps(planner, believe, own, n_step)
-            return jnp.stack(list(steps))
+            return jnp.stack(list(steps(own, start.shape[0])))
 
+        start = schedule.recorded(self.env, UnitRules(self.env), params)
         return Schedule(actions=in_parts(planner, params, start, run), name=self.name)
 
     @property
@@ -136,11 +136,6 @@ class Mpc:
         plan = planner.simulate(seen, state, guess, n_step)
         rounds = config.first_rounds if slopes is None else config.rounds
         return planner.improve(seen, state, plan, n_step, rounds, known, slopes)
-
-
-def _reaches_ahead(params: EnvParams, quantities: Quantities) -> bool:
-    """Whether what is planned for a step changes what later ones can earn: all units but plants remember."""
-    return any(params.model.groups[q.group].family is not inverter.FAMILY for q in quantities.entries)
 
 
 @partial(jax.jit, static_argnames="env")

@@ -8,8 +8,8 @@ import pytest
 from jax import numpy as jnp
 
 from agents import schedule
-from agents.optimal_schedule import OptimalSchedule
-from agents.oracle import Oracle, has_memory
+from agents.optimal_schedule import OptimalSchedule, _changed
+from agents.oracle import Oracle
 from agents.rules import DoNothing, UnitRules
 from experiments.rollout import run_episodes
 from gridenv.exogenous.scenario import PRICE_NAME, sample
@@ -87,6 +87,20 @@ def test_random_changes_alone_never_make_a_schedule_worse(storage):
     assert np.all(run_episodes(env, params, changed).return_eur >= rule - 1e-6 * np.abs(rule))
 
 
+def test_random_changes_are_of_the_whole_day_and_of_single_steps_and_as_common_at_its_ends_as_in_the_middle(storage):
+    """Else regulators, which pay only if they move from the first step to the last, stay where they are."""
+    env, _ = storage
+    n = 4000
+    before = jnp.full((STEPS, n, env.n_action), 0.5)
+    moved = np.any(np.asarray(_changed(env, jax.random.key(3), before) != before), axis=-1)
+    n_moved = moved.sum(axis=0)
+    assert np.all(n_moved > 0)
+    assert 0.05 < np.mean(n_moved == STEPS) < 0.2
+    assert np.mean(n_moved == 1) > 0.1
+    share = moved.mean(axis=1)
+    assert share.max() < 1.25 * share.min()
+
+
 def test_the_plan_is_the_same_every_time(storage):
     env, params = storage
     first, second = (OptimalSchedule(env, **BRIEF).plan(params).actions for _ in range(2))
@@ -94,7 +108,7 @@ def test_the_plan_is_the_same_every_time(storage):
 
 
 def test_days_are_planned_as_a_whole_only_where_steps_reach_into_each_other(storage):
-    assert has_memory(storage[1])
+    assert schedule.has_memory(storage[1].model.groups)
     env, params = functional("VoltVar-IEEE33-v0")
-    assert not has_memory(params)
+    assert not schedule.has_memory(params.model.groups)
     assert Oracle(env).plan(params).name == "oracle"
