@@ -8,6 +8,11 @@ from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
 Activation = Literal["tanh", "relu"]
 """Between the layers of a network."""
 
+Start = Literal["middle", "idle", "rule"]
+"""Action that a policy begins with. `middle`: in the middle of all ranges. `idle`: asking for nothing. `rule`: the mean
+of what the usual rule does on the days of the training, for devices that do harm in the middle of their ranges and when
+they are idle, such as heat pumps."""
+
 
 class LearnerConfig(BaseModel):
     """Length of a training and the form of an update; each learner sets defaults of its own."""

@@ -39,6 +39,12 @@ def init_mlp(key: Array, sizes: Sequence[int], last_gain: float) -> tuple[Layer,
     return tuple(layers)
 
 
+def begun_at(layers: tuple[Layer, ...], outputs: Float[Array, " outputs"]) -> tuple[Layer, ...]:
+    """The layers with this bias at the end: what they give before training, if the last weights are small."""
+    *inner, last = layers
+    return (*inner, Layer(last.weight, outputs.astype(last.bias.dtype)))
+
+
 def mlp(
     layers: tuple[Layer, ...], x: Float[Array, "*batch inputs"], activation: Activation = "tanh"
 ) -> Float[Array, "*batch outputs"]:

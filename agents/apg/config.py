@@ -1,10 +1,8 @@
 """Settings of the analytic policy gradient."""
 
-from typing import Literal
-
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from agents.config import LearnerConfig
+from agents.config import LearnerConfig, Start
 
 
 class APGConfig(LearnerConfig):
@@ -21,9 +19,9 @@ class APGConfig(LearnerConfig):
     """The learning rate falls to this share of its start, along half a cosine."""
     max_grad_norm: PositiveFloat = 1.0
     """Longer gradients of the mean scaled reward of a step are shortened to this."""
-    start: Literal["idle", "middle"] = "idle"
-    """Actions of the policy before it has learned: those that ask for nothing, or the middle of their ranges, for
-    devices that are off below a least power and give no gradient there, such as compressors of heat pumps."""
+    start: Start = "idle"
+    """Action of the policy before it has learned. Devices that are off below a least power, such as compressors of heat
+    pumps, give no gradient there, and need another start than `idle`."""
     noise: float = Field(default=0.0, ge=0.0, le=10.0)
     """Standard deviation of noise on the network's output, before the tanh, as training begins; falls to none along a
     straight line. Finds gradients where devices have none, such as below the least power of a compressor."""

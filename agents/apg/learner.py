@@ -25,6 +25,7 @@ from agents.apg.model import JointModel, Model, Networks, SharedModel
 from agents.controller import Controller
 from agents.learner import JaxLearner, earned
 from agents.learner import Metrics as HostMetrics
+from agents.start import first_action
 from gridenv.core.errors import ConfigError
 from gridenv.core.pytree import rows_where
 from gridenv.core.random import stream
@@ -84,7 +85,7 @@ class APG(JaxLearner[LearnerState]):
 
     @partial(jax.jit, static_argnames="self")
     def init(self, seed: Int[Array, ""] | int, env_params: EnvParams) -> LearnerState:
-        """State before training: the policy is idle, or in the middle of its ranges.
+        """State before training: the policy does the same whatever it sees.
 
         Raises:
             ConfigError: if the horizon is longer than an episode, or shorter with mixed days, or days cannot be mixed.
@@ -94,8 +95,7 @@ class APG(JaxLearner[LearnerState]):
             check_mixing(env_params, self.config.mixed_days)
         key, env = jax.random.key(seed), self.env
         observation, env_state = env.reset_batch(stream(key, "reset"), env_params, self.config.num_envs)
-        idle = jnp.mean(env.idle(env_params, env_state), axis=0)
-        start = idle if self.config.start == "idle" else jnp.zeros_like(idle)
+        start = first_action(env, env_params, self.config.start)
         networks = self.model.init(stream(key, "networks"), start, self._seen(stream(key, "seen"), env_params))
         return LearnerState(
             networks=networks,

@@ -14,7 +14,7 @@ from agents.controller import Controller
 from agents.graph import Graph
 from agents.multi_agent.groups import AgentGroup, groups_of, joined
 from agents.multi_agent.policy import GroupPolicy, JointPolicy
-from agents.networks import Layer, NetworkPolicy, init_mlp, mlp
+from agents.networks import Layer, NetworkPolicy, begun_at, init_mlp, mlp
 from gridenv.tasks.agents import Agent
 from gridenv.tasks.env import GridEnv
 
@@ -154,10 +154,9 @@ def unit_agents(env: GridEnv) -> list[Agent]:
 def _constant_network(
     key: Array, sizes: Sequence[int], start: Float[Array, " own"], seen: Float[Array, "sample inputs"]
 ) -> Network:
-    *inner, last = init_mlp(key, sizes, last_gain=0.0)
-    bias = jnp.arctanh(jnp.clip(start, -_FARTHEST_START, _FARTHEST_START))
+    outputs = jnp.arctanh(jnp.clip(start, -_FARTHEST_START, _FARTHEST_START))
     return Network(
-        layers=(*inner, Layer(last.weight, bias.astype(last.bias.dtype))),
+        layers=begun_at(init_mlp(key, sizes, last_gain=0.0), outputs),
         mean=jnp.mean(seen, axis=0),
         scale=1.0 / jnp.maximum(jnp.std(seen, axis=0), _LEAST_DEVIATION),
     )

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from agents.multi_agent.config import MultiAgentConfig
 from agents.multi_agent.groups import AgentGroup, joined, split_keys
 from agents.multi_agent.policy import GroupPolicy, JointPolicy
-from agents.networks import Layer, init_mlp, mlp
+from agents.networks import Layer, begun_at, init_mlp, mlp
 from agents.ppo.heads import ActionHeads
 from agents.ppo.model import Judgement
 from agents.ppo.networks import POLICY_GAIN, VALUE_GAIN
@@ -46,14 +46,15 @@ class MultiAgentModel:
         self.heads = tuple(ActionHeads(group.levels) for group in groups)
         self.n_agent = sum(group.n_agent for group in groups)
 
-    def init(self, key: Array) -> MultiAgentParams:
-        """Parameters before training."""
+    def init(self, key: Array, start: Float[Array, " act"]) -> MultiAgentParams:
+        """Parameters before training, of policies that act close to the mean of `start` over the agents of a group."""
         hidden, actor_key, critic_key = self.config.hidden, *jax.random.split(key)
         log_std, actors = self.config.initial_log_std, []
         for k, group, heads in zip(split_keys(actor_key, self.groups), self.groups, self.heads, strict=True):
             layers = init_mlp(k, (group.n_input, *hidden, heads.n_output), POLICY_GAIN)
             spread = jnp.full(heads.n_continuous, log_std, jnp.float32)
-            actors.append(Actor(layers, spread))
+            outputs = heads.outputs_at(jnp.mean(group.own(start), axis=0))
+            actors.append(Actor(begun_at(layers, outputs), spread))
         if self.central:
             n_value = self.n_agent if self.config.reward == "own" else 1
             return MultiAgentParams(

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from agents.config import RolloutConfig
+from agents.config import RolloutConfig, Start
 
 _MIN_SAMPLES = 2
 """Fewest samples of a minibatch; advantages are divided by their spread in it."""
@@ -30,6 +30,9 @@ class ProximalConfig(RolloutConfig):
     max_grad_norm: PositiveFloat = 0.5
     hidden: tuple[PositiveInt, ...] = (64, 64)
     initial_log_std: float = -1.0
+    start: Start = "middle"
+    """Mean action of the policy before it has learned; positions drawn from categories are equally likely then. Agents
+    that share a network begin at the mean over them. `rule` looks at the task's model once, before training."""
 
     @model_validator(mode="after")
     def _minibatches_divide_the_steps_of_an_update(self) -> "ProximalConfig":

@@ -50,6 +50,11 @@ class ActionHeads:
         """Outputs of a policy network."""
         return self.n_continuous + self.n_step
 
+    def outputs_at(self, action: Float[Array, "*batch act"]) -> Float[Array, "*batch outputs"]:
+        """Outputs with these means of the continuous entries, and equally likely positions."""
+        means = action[..., self._continuous]
+        return jnp.concatenate([means, jnp.zeros((*means.shape[:-1], self.n_step), means.dtype)], axis=-1)
+
     def most_likely(self, outputs: Float[Array, "*batch outputs"]) -> Float[Array, "*batch act"]:
         """Means inside the bounds, and the most likely positions."""
         means = jnp.clip(outputs[..., : self.n_continuous], -1.0, 1.0)

@@ -21,6 +21,7 @@ from agents.ppo.heads import levels_of
 from agents.ppo.model import JointModel, Model
 from agents.ppo.rollout import Batch, Rollout, gae, policy_loss
 from agents.sharding import EnvSharding
+from agents.start import first_action
 from gridenv.core.pytree import along
 from gridenv.core.random import stream
 from gridenv.tasks.env import EnvParams, EnvState, GridEnv
@@ -79,7 +80,7 @@ class ProximalLearner(JaxLearner[LearnerState]):
     def init(self, seed: Int[Array, ""] | int, env_params: EnvParams) -> LearnerState:
         """State before training."""
         key = jax.random.key(seed)
-        params = self.model.init(stream(key, "networks"))
+        params = self.model.init(stream(key, "networks"), first_action(self.env, env_params, self.config.start))
         observation, env_state = self.env.reset_batch(stream(key, "reset"), env_params, self.config.num_envs)
         return LearnerState(
             params=params,

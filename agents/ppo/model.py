@@ -7,7 +7,7 @@ from jax import numpy as jnp
 from jaxtyping import Float
 
 from agents.controller import Controller
-from agents.networks import NetworkPolicy, mlp
+from agents.networks import NetworkPolicy, begun_at, mlp
 from agents.ppo.config import PPOConfig
 from agents.ppo.heads import ActionHeads
 from agents.ppo.networks import ActorCritic, init_actor_critic
@@ -29,8 +29,8 @@ class Model(Protocol):
     where each of several has a probability of its own, and one of lanes where there are several values.
     """
 
-    def init(self, key: Array) -> Any:
-        """Parameters before training."""
+    def init(self, key: Array, start: Float[Array, " act"]) -> Any:
+        """Parameters before training, of policies that act close to `start` whatever they see."""
         ...
 
     def sample(self, params: Any, observation: Array, key: Array) -> tuple[Array, Array]:
@@ -69,10 +69,10 @@ class JointModel:
         self.n_observation, self.config, self.n_lane = n_observation, config, n_lane
         self.heads = ActionHeads(levels)
 
-    def init(self, key: Array) -> ActorCritic:
-        """Parameters before training."""
+    def init(self, key: Array, start: Float[Array, " act"]) -> ActorCritic:
+        """Parameters before training, of a policy that acts close to `start` and has equally likely positions."""
         heads, config = self.heads, self.config
-        return init_actor_critic(
+        params = init_actor_critic(
             key,
             self.n_observation,
             heads.n_continuous,
@@ -81,6 +81,7 @@ class JointModel:
             n_step=heads.n_step,
             n_value=max(self.n_lane, 1),
         )
+        return params._replace(actor=begun_at(params.actor, heads.outputs_at(start)))
 
     def sample(
         self, params: ActorCritic, observation: Float[Array, "*batch obs"], key: Array

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 from gymnasium.spaces import Box
+from jaxtyping import Float
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module import RLModuleSpec
 
@@ -21,6 +22,7 @@ from agents.rllib.machine import Machine, loss_metrics, quiet
 from agents.rllib.module import LOG_STD, POLICY, GaussianModule
 from agents.rllib.runners import seed_everything
 from agents.rllib.state import Arrays, TrainingState
+from agents.start import first_action
 from agents.torch_models.generators import Generators, threads
 from gridenv.core.errors import ConfigError
 from gridenv.tasks.env import EnvParams, GridEnv
@@ -41,6 +43,10 @@ class RLlibLearner(ABC, Generic[Config]):
     @abstractmethod
     def modules(self) -> dict[str, tuple[Box, Box, float]]:
         """Observation and action space of every module, and its share in the metrics."""
+
+    @abstractmethod
+    def own_part(self, name: str, action: Float[np.ndarray, " act"]) -> Float[np.ndarray, " own"]:
+        """What a module decides of an action; the mean over its agents."""
 
     @abstractmethod
     def make_env(self, params: EnvParams) -> Any:
@@ -66,6 +72,9 @@ class RLlibLearner(ABC, Generic[Config]):
             seed_everything(seed)
             made = {name: self.spec(name).build() for name in self.modules()}
         weights = {name: dict(module.get_state()) for name, module in made.items()}
+        start = np.asarray(first_action(self.env, params, self.config.start))
+        for name, arrays in weights.items():
+            arrays[_last_bias(arrays)] = self.own_part(name, start)
         return TrainingState(seed=seed, updates=0, weights=weights, moments=states.blank_moments(weights))
 
     def update(self, state: TrainingState, params: EnvParams) -> tuple[TrainingState, Metrics]:
@@ -142,11 +151,23 @@ class RLlibLearner(ABC, Generic[Config]):
 
 def policy_layers(weights: Arrays) -> tuple[Layer, ...]:
     """The policy network of a module as layers of our own."""
-    names = [name for name in weights if name.startswith(f"{POLICY}.") and name.endswith(".weight")]
-    return tuple(Layer(*_dense(weights, name)) for name in names)
+    return tuple(Layer(*_dense(weights, name)) for name in _policy_weights(weights))
+
+
+def _policy_weights(weights: Arrays) -> list[str]:
+    """Names of the weights of a policy network, from the first layer to the last."""
+    return [name for name in weights if name.startswith(f"{POLICY}.") and name.endswith(".weight")]
+
+
+def _last_bias(weights: Arrays) -> str:
+    return _bias(_policy_weights(weights)[-1])
+
+
+def _bias(weight: str) -> str:
+    return weight.removesuffix("weight") + "bias"
 
 
 def _dense(weights: Mapping[str, np.ndarray], name: str) -> tuple[Any, Any]:
     from jax import numpy as jnp
 
-    return jnp.asarray(weights[name].T), jnp.asarray(weights[name.removesuffix("weight") + "bias"])
+    return jnp.asarray(weights[name].T), jnp.asarray(weights[_bias(name)])

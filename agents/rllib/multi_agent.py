@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from gymnasium.spaces import Box
+from jaxtyping import Float
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module import MultiRLModuleSpec
 
@@ -78,6 +79,10 @@ class IPPOLearner(RLlibLearner[RLlibIPPOConfig]):
                 group.n_agent / n_agent,
             )
         return found
+
+    def own_part(self, name: str, action: Float[np.ndarray, " act"]) -> Float[np.ndarray, " own"]:
+        """The mean over the agents of the group."""
+        return action[np.array(self._modules[name].actions)].mean(axis=0)
 
     def make_env(self, params: EnvParams) -> AgentsMaker:
         """Callable that makes the environments of an env runner."""

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode
+from jaxtyping import Float
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core import DEFAULT_MODULE_ID
 
@@ -45,6 +47,11 @@ class PPOLearner(RLlibLearner[RLlibPPOConfig]):
     def modules(self) -> dict[str, tuple[Box, Box, float]]:
         """The one module."""
         return {DEFAULT_MODULE_ID: (*spaces(self.env), 1.0)}
+
+    def own_part(self, name: str, action: Float[np.ndarray, " act"]) -> Float[np.ndarray, " own"]:
+        """All of it."""
+        del name
+        return action
 
     def make_env(self, params: EnvParams) -> VectorEnvMaker:
         """Callable that makes the environments of an env runner."""

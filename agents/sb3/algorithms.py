@@ -18,7 +18,9 @@ from agents.networks import NetworkPolicy
 from agents.sb3.config import OffPolicyConfig, SB3PPOConfig, SB3SACConfig, SB3TD3Config
 from agents.sb3.learner import SB3Learner
 from agents.sb3.state import TrainingState
-from agents.torch_models.network import network_policy
+from agents.start import first_action
+from agents.torch_models.network import begin_at, network_policy
+from gridenv.tasks.env import EnvParams
 
 _ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
 _DEVICE = "cpu"
@@ -38,11 +40,11 @@ class PPOLearner(SB3Learner[SB3PPOConfig, PPO]):
         ("train/explained_variance", "value/explained_variance", 1.0),
     )
 
-    def make_model(self, envs: VecEnv, seed: int, done: Callable[[], float]) -> PPO:
+    def make_model(self, envs: VecEnv, params: EnvParams, seed: int, done: Callable[[], float]) -> PPO:
         """A model before training."""
         config = self.config
         start, end = config.learning_rate, config.learning_rate * config.final_learning_rate_share
-        return PPO(
+        model = PPO(
             "MlpPolicy",
             envs,
             # The library's own progress is that of one call of `learn`.
@@ -60,6 +62,8 @@ class PPOLearner(SB3Learner[SB3PPOConfig, PPO]):
             seed=seed,
             device=_DEVICE,
         )
+        begin_at(model.policy.action_net, np.asarray(first_action(self.env, params, config.start)))
+        return model
 
     def policy(self, state: TrainingState[PPO]) -> NetworkPolicy:
         """Mean of the learned Gaussian, held inside the action bounds."""
@@ -83,9 +87,9 @@ class SACLearner(SB3Learner[SB3SACConfig, SAC]):
         ("train/ent_coef", "policy/entropy_coefficient", 1.0),
     )
 
-    def make_model(self, envs: VecEnv, seed: int, done: Callable[[], float]) -> SAC:
+    def make_model(self, envs: VecEnv, params: EnvParams, seed: int, done: Callable[[], float]) -> SAC:
         """A model before training."""
-        del done
+        del params, done
         config = self.config
         return SAC(
             "MlpPolicy",
@@ -109,9 +113,9 @@ class TD3Learner(SB3Learner[SB3TD3Config, TD3]):
 
     metrics = (("train/actor_loss", "loss/policy", 1.0), ("train/critic_loss", "loss/critic", 1.0))
 
-    def make_model(self, envs: VecEnv, seed: int, done: Callable[[], float]) -> TD3:
+    def make_model(self, envs: VecEnv, params: EnvParams, seed: int, done: Callable[[], float]) -> TD3:
         """A model before training."""
-        del done
+        del params, done
         config = self.config
         spread = np.full(self.env.n_action, config.exploration_std)
         return TD3(

@@ -1,7 +1,10 @@
 """The policy of a torch model as our own network, so that it runs compiled and is exported as every other policy."""
 
+import numpy as np
+import torch
 from jax import Array
 from jax import numpy as jnp
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from agents.networks import Activation, Layer, Limit, NetworkPolicy
@@ -19,6 +22,12 @@ def network_policy(*parts: nn.Module, name: str, activation: Activation, limit: 
     dense = [module for part in parts for module in part.modules() if isinstance(module, nn.Linear)]
     layers = tuple(Layer(_copy(one.weight).T, _copy(one.bias)) for one in dense)
     return NetworkPolicy(layers=layers, name=name, activation=activation, limit=limit)
+
+
+def begin_at(last: nn.Linear, outputs: Float[np.ndarray, " outputs"]) -> None:
+    """Change the bias of a last layer to these outputs, which a network with small last weights then gives."""
+    with torch.no_grad():
+        last.bias.copy_(torch.from_numpy(np.array(outputs)))
 
 
 def _copy(parameter: Tensor) -> Array:

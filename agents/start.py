@@ -1,0 +1,27 @@
+"""Where a policy begins: one action, whatever it sees, before it has learned anything."""
+
+from dataclasses import replace
+
+import numpy as np
+from jax import Array
+from jax import numpy as jnp
+from jaxtyping import Float
+
+from agents import schedule
+from agents.config import Start
+from agents.rules import UnitRules
+from gridenv.tasks.env import EnvParams, GridEnv
+
+_N_EPISODE = 8
+"""Episodes that are looked at, spread over all of a split."""
+
+
+def first_action(env: GridEnv, params: EnvParams, start: Start) -> Float[Array, " act"]:
+    """The normalised action that a policy begins with."""
+    if start == "middle":
+        return jnp.zeros(env.n_action)
+    n = len(params.starts)
+    days = replace(params, starts=params.starts[np.linspace(0, n - 1, min(n, _N_EPISODE)).astype(int)])
+    if start == "idle":
+        return jnp.mean(env.idle(days, env.reset_at(days.starts, days)[1]), axis=0)
+    return jnp.mean(schedule.recorded(env, UnitRules(env), days), axis=(0, 1))
