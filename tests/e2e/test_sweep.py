@@ -17,10 +17,10 @@ from tests.proxy import recording_proxy
 
 pytest.importorskip("ray.tune", reason="needs the extra gridenv[ray]")
 ROOT = Path(__file__).parents[2]
-SWEEP = ("sweep", "sweep=voltvar_smoke")
+N_UPDATE = 500
+"""Of a training; it is looked at every 25 updates and saved every 10. Fewer are over before a signal arrives."""
+SWEEP = ("sweep", "sweep=voltvar_smoke", f"settings.agent.total_steps={96 * N_UPDATE}")
 ALONE = ("unshare", "--map-root-user", "--net")
-N_UPDATE = 100
-"""Of a training of the smoke experiment, which is looked at every 25 updates and saved every 10."""
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def stop_half_way(folder: Path, environment: dict[str, str], number: signal.Sign
             if list(of_all.values()).count("finished") >= 3 and any(r is not None and r.checkpoints() for r in begun):
                 process.send_signal(number)
                 break
-        time.sleep(0.02)
+        time.sleep(0.2)
     _, err = process.communicate(timeout=120)
     assert found, err
     return open_sweep(found[0].parent), process.returncode
