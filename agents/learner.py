@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 
 from agents import checkpoint
 from agents.controller import Controller
+from agents.start import first_action
 from gridenv.tasks.env import EnvParams, GridEnv
 
 State = TypeVar("State")
@@ -73,8 +74,12 @@ class JaxLearner(ABC, Generic[State]):
         self.env = env
 
     @abstractmethod
-    def init(self, seed: Any, env_params: EnvParams) -> State:
-        """State before training; jittable in the seed."""
+    def init(self, seed: Any, env_params: EnvParams, start: Float[Array, " act"]) -> State:
+        """State before training, with policies that begin with the action `start`; jittable."""
+
+    def start(self, env_params: EnvParams) -> Float[Array, " act"]:
+        """The action that policies begin with, for learners that leave the choice."""
+        return first_action(self.env, env_params, "middle")
 
     @abstractmethod
     def next(self, state: State, env_params: EnvParams) -> tuple[State, dict[str, Array]]:
@@ -101,7 +106,7 @@ class JaxLearner(ABC, Generic[State]):
     def begin(self, seed: int, params: EnvParams) -> State:
         """State before training."""
         # As it would come back from a checkpoint: one compiled program for both.
-        return self.place(jax.tree.map(_strong, self.init(seed, params)))
+        return self.place(jax.tree.map(_strong, self.init(seed, params, self.start(params))))
 
     def update(self, state: State, params: EnvParams) -> tuple[State, Metrics]:
         """State after one update, and what it measured."""
@@ -126,7 +131,8 @@ class JaxLearner(ABC, Generic[State]):
         Raises:
             RunError: if the file is missing, damaged or does not belong to `identity`.
         """
-        return self.place(checkpoint.load(path, jax.eval_shape(lambda: self.init(seed, params)), identity))
+        middle = first_action(self.env, params, "middle")
+        return self.place(checkpoint.load(path, jax.eval_shape(lambda: self.init(seed, params, middle)), identity))
 
 
 def earned(

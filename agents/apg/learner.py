@@ -84,7 +84,7 @@ class APG(JaxLearner[LearnerState]):
         self.model: Model = (SharedModel if config.shared else JointModel)(env, config.hidden)
 
     @partial(jax.jit, static_argnames="self")
-    def init(self, seed: Int[Array, ""] | int, env_params: EnvParams) -> LearnerState:
+    def init(self, seed: Int[Array, ""] | int, env_params: EnvParams, start: Float[Array, " act"]) -> LearnerState:
         """State before training: the policy does the same whatever it sees.
 
         Raises:
@@ -95,7 +95,6 @@ class APG(JaxLearner[LearnerState]):
             check_mixing(env_params, self.config.mixed_days)
         key, env = jax.random.key(seed), self.env
         observation, env_state = env.reset_batch(stream(key, "reset"), env_params, self.config.num_envs)
-        start = first_action(env, env_params, self.config.start)
         networks = self.model.init(stream(key, "networks"), start, self._seen(stream(key, "seen"), env_params))
         return LearnerState(
             networks=networks,
@@ -105,6 +104,10 @@ class APG(JaxLearner[LearnerState]):
             key=stream(key, "training"),
             updates=jnp.int32(0),
         )
+
+    def start(self, env_params: EnvParams) -> Float[Array, " act"]:
+        """As the settings say."""
+        return first_action(self.env, env_params, self.config.start)
 
     def _seen(self, key: Array, env_params: EnvParams) -> Float[Array, "sample obs"]:
         """Observations on the way of random actions; those of episodes that failed are their first."""

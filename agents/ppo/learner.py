@@ -77,10 +77,10 @@ class ProximalLearner(JaxLearner[LearnerState]):
         return prices, {}
 
     @partial(jax.jit, static_argnames="self")
-    def init(self, seed: Int[Array, ""] | int, env_params: EnvParams) -> LearnerState:
+    def init(self, seed: Int[Array, ""] | int, env_params: EnvParams, start: Float[Array, " act"]) -> LearnerState:
         """State before training."""
         key = jax.random.key(seed)
-        params = self.model.init(stream(key, "networks"), first_action(self.env, env_params, self.config.start))
+        params = self.model.init(stream(key, "networks"), start)
         observation, env_state = self.env.reset_batch(stream(key, "reset"), env_params, self.config.num_envs)
         return LearnerState(
             params=params,
@@ -91,6 +91,10 @@ class ProximalLearner(JaxLearner[LearnerState]):
             updates=jnp.int32(0),
             prices=self.first_prices(env_params),
         )
+
+    def start(self, env_params: EnvParams) -> Float[Array, " act"]:
+        """As the settings say."""
+        return first_action(self.env, env_params, self.config.start)
 
     def place(self, state: LearnerState) -> LearnerState:
         """The state with its environments divided over the devices."""

@@ -68,8 +68,9 @@ class SAC(JaxLearner[LearnerState]):
         )
 
     @partial(jax.jit, static_argnames="self")
-    def init(self, seed: Int[Array, ""] | int, env_params: EnvParams) -> LearnerState:
-        """State before training."""
+    def init(self, seed: Int[Array, ""] | int, env_params: EnvParams, start: Float[Array, " act"]) -> LearnerState:
+        """State before training; the first actions are random."""
+        del start
         key, env, config = jax.random.key(seed), self.env, self.config
         networks = init_networks(
             stream(key, "networks"), env.n_observation, env.n_action, config.hidden, config.initial_temperature

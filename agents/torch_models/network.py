@@ -24,10 +24,10 @@ def network_policy(*parts: nn.Module, name: str, activation: Activation, limit: 
     return NetworkPolicy(layers=layers, name=name, activation=activation, limit=limit)
 
 
-def begin_at(last: nn.Linear, outputs: Float[np.ndarray, " outputs"]) -> None:
+def begin_at(last: nn.Module, outputs: Float[np.ndarray, " outputs"]) -> None:
     """Change the bias of a last layer to these outputs, which a network with small last weights then gives."""
     with torch.no_grad():
-        last.bias.copy_(torch.from_numpy(np.array(outputs)))
+        last.get_parameter("bias").copy_(torch.from_numpy(np.array(outputs)))
 
 
 def _copy(parameter: Tensor) -> Array:
