@@ -1,5 +1,7 @@
 """Results of references that are kept."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -31,3 +33,13 @@ def test_references_look_at_nothing_that_agents_observe(name: str) -> None:
         return run_episodes(env, params, registry.make_reference(name, env, params)).return_eur
 
     assert returns() == pytest.approx(returns(**OBSERVED), rel=1e-6)
+
+
+def test_only_predictive_control_depends_on_its_own_sources() -> None:
+    """What imports them would be left stale when they change."""
+    modules = {path.removesuffix(".py").replace("/", ".") for path in references._PREDICTIVE}
+    others = {e.controller.split(":")[0] for name, e in registry.REFERENCES.items() if name != "mpc"}
+    asked = f"import sys, {', '.join(others)}, experiments.rollout; print(sorted({modules} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    assert registry.REFERENCES["mpc"].controller.split(":")[0] in modules
