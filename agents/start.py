@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import jax
 import numpy as np
 from jax import Array
 from jax import numpy as jnp
@@ -13,15 +14,17 @@ from agents.rules import UnitRules
 from gridenv.tasks.env import EnvParams, GridEnv
 
 _N_EPISODE = 8
-"""Episodes that are looked at, spread over all of a split."""
+"""Episodes that are looked at."""
+_SEED = 0
 
 
 def first_action(env: GridEnv, params: EnvParams, start: Start) -> Float[Array, " act"]:
     """The normalised action that a policy begins with."""
     if start == "middle":
         return jnp.zeros(env.n_action)
+    if start == "idle":
+        state = env.reset_batch(jax.random.key(_SEED), params, _N_EPISODE)[1]
+        return jnp.mean(env.idle(params, state), axis=0)
     n = len(params.starts)
     days = replace(params, starts=params.starts[np.linspace(0, n - 1, min(n, _N_EPISODE)).astype(int)])
-    if start == "idle":
-        return jnp.mean(env.idle(days, env.reset_at(days.starts, days)[1]), axis=0)
     return jnp.mean(schedule.recorded(env, UnitRules(env), days), axis=(0, 1))

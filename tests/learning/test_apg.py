@@ -22,7 +22,7 @@ SHORT = {"num_envs": 32, "horizon": EPISODE_STEPS, "hidden": (16,), "learning_ra
 def _learned(env: Delivery, params: EnvParams, **settings: Any) -> tuple[APG, LearnerState, dict[str, jax.Array]]:
     config = APGConfig(**SHORT | settings)
     apg = APG(env, config)
-    state, metrics = apg.advance(apg.init(0, params), params, config.total_updates)
+    state, metrics = apg.advance(apg.begin(0, params), params, config.total_updates)
     return apg, state, metrics
 
 
@@ -55,7 +55,7 @@ def test_entries_without_a_gradient_stay_idle(env_params) -> None:
 def test_a_policy_stuck_at_the_end_of_the_range_comes_back(env_params) -> None:
     config = APGConfig(**SHORT | {"total_steps": 200_000})
     apg = APG(Delivery(gain=2.0), config)
-    state = apg.init(0, env_params)
+    state = apg.begin(0, env_params)
     [network] = state.networks
     *inner, last = network.layers
     # So far out that the tanh is exactly one, and nothing that is paid has a gradient.

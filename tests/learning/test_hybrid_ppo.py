@@ -23,7 +23,7 @@ def test_policy_finds_the_right_position_and_the_right_value() -> None:
     params = make("VoltVar-IEEE33-v0")[1]
     config = PPOConfig(total_steps=150_000, gamma=0.0, discrete="categorical", **SMALL)
     ppo = PPO(Choose(), config)
-    state, metrics = ppo.advance(ppo.init(0, params), params, config.total_updates)
+    state, metrics = ppo.advance(ppo.begin(0, params), params, config.total_updates)
     signal = jnp.array([-0.8, -0.2, 0.3, 0.9])
     policy = ppo.policy(state)
     action = policy.act(params, state.env, jnp.stack([jnp.full(4, 0.5), signal], axis=-1))
@@ -35,7 +35,7 @@ def test_policy_finds_the_right_position_and_the_right_value() -> None:
 def test_positions_are_treated_as_continuous_unless_asked_otherwise() -> None:
     params = make("VoltVar-IEEE33-v0")[1]
     ppo = PPO(Choose(), PPOConfig(**SMALL))
-    policy = ppo.policy(ppo.init(0, params))
+    policy = ppo.policy(ppo.begin(0, params))
     assert isinstance(policy, NetworkPolicy)
     assert policy.layers[-1].bias.shape == (2,)
 
@@ -74,7 +74,7 @@ def test_training_moves_regulators_and_capacitors_of_a_real_task() -> None:
         num_envs=4, rollout_steps=8, minibatches=2, epochs=1, total_steps=64, hidden=(8,), discrete="categorical"
     )
     ppo = PPO(env, config)
-    state, metrics = ppo.advance(ppo.init(0, params), params, 2)
+    state, metrics = ppo.advance(ppo.begin(0, params), params, 2)
     assert all(np.isfinite(values).all() for values in metrics.values())
     policy = ppo.policy(state)
     assert isinstance(policy, HybridPolicy)

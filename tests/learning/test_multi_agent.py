@@ -27,7 +27,7 @@ def test_agents_that_share_a_network_each_find_what_is_best_for_their_reward(lea
     config = MultiAgentConfig(total_steps=200_000, gamma=0.0, reward=reward, **SMALL)
     agents = learner(Neighbours(), config)
     assert len(agents.groups) == 1
-    state, _ = agents.advance(agents.init(0, params), params, config.total_updates)
+    state, _ = agents.advance(agents.begin(0, params), params, config.total_updates)
     signals = jnp.array([[-0.8, 0.5], [-0.2, -0.4], [0.3, 0.8], [0.9, -0.7]])
     observation = jnp.concatenate([jnp.full((4, 1), 0.5), signals], axis=-1)
     action = agents.policy(state).act(params, state.env, observation)
@@ -68,7 +68,7 @@ def test_training_on_a_real_task_gives_a_policy_that_sees_local_values_only() ->
         num_envs=4, rollout_steps=8, minibatches=2, epochs=1, total_steps=64, hidden=(8,), reward="own"
     )
     ippo = IPPO(env, config)
-    state, metrics = ippo.advance(ippo.init(0, params), params, 2)
+    state, metrics = ippo.advance(ippo.begin(0, params), params, 2)
     assert all(np.isfinite(values).all() for values in metrics.values())
     act = jax.jit(ippo.policy(state).act)
     observation = np.asarray(state.observation)

@@ -30,7 +30,7 @@ def _train(env: GridEnv, env_params: EnvParams, **settings: Any):
         **settings,
     )
     ppo = PPO(env, config)
-    state, metrics = ppo.advance(ppo.init(0, env_params), env_params, config.total_updates)
+    state, metrics = ppo.advance(ppo.begin(0, env_params), env_params, config.total_updates)
     return state, metrics
 
 
@@ -108,7 +108,7 @@ def test_initial_networks_are_orthogonal_and_policy_starts_near_zero() -> None:
 def test_several_seeds_side_by_side_learn_what_each_learns_alone(env_params) -> None:
     env, params = make("VoltVar-IEEE33-v0")
     ppo = PPO(env, PPOConfig(num_envs=8, rollout_steps=12, minibatches=2, epochs=1, total_steps=960, hidden=(16,)))
-    alone = [ppo.advance(ppo.init(seed, params), params, 3)[1]["train/reward_eur"] for seed in (0, 1)]
-    states = jax.vmap(ppo.init, in_axes=(0, None))(jnp.array([0, 1]), params)
+    alone = [ppo.advance(ppo.begin(seed, params), params, 3)[1]["train/reward_eur"] for seed in (0, 1)]
+    states = jax.vmap(ppo.init, in_axes=(0, None, None))(jnp.array([0, 1]), params, ppo.start(params))
     together = ppo.advance_seeds(states, params, 3)[1]["train/reward_eur"]
     np.testing.assert_allclose(together, np.stack(alone), rtol=1e-3)

@@ -35,7 +35,7 @@ def small(**settings) -> LagrangianConfig:
 def test_price_and_cost_settle_where_the_limit_says(params) -> None:
     config = small(total_steps=250_000, cost_limits={"use": 0.5 * EPISODE_STEPS})
     learner = PPOLagrangian(Limited(), config)
-    _, metrics = learner.advance(learner.init(0, params), params, config.total_updates)
+    _, metrics = learner.advance(learner.begin(0, params), params, config.total_updates)
     last = slice(-100, None)
     np.testing.assert_allclose(np.mean(metrics["episode_cost/use"][last]) / EPISODE_STEPS, 0.5, rtol=0.03)
     np.testing.assert_allclose(np.mean(metrics["price_eur/use"][last]), 4.0, rtol=0.1)

@@ -34,7 +34,7 @@ def _train(env: GridEnv, env_params: EnvParams, **settings: Any):
         **settings,
     )
     sac = SAC(env, config)
-    state, metrics = sac.advance(sac.init(0, env_params), env_params, config.total_updates)
+    state, metrics = sac.advance(sac.begin(0, env_params), env_params, config.total_updates)
     return sac, state, metrics
 
 
