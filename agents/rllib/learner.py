@@ -3,6 +3,7 @@
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -66,15 +67,18 @@ class RLlibLearner(ABC, Generic[Config]):
         Raises:
             ConfigError: if an update would cut episodes off.
         """
+        state, start = self._blank(seed, params), np.asarray(first_action(self.env, params, self.config.start))
+        weights = {name: {**own, _last_bias(own): self.own_part(name, start)} for name, own in state.weights.items()}
+        return replace(state, weights=weights)
+
+    def _blank(self, seed: int, params: EnvParams) -> TrainingState:
+        """State whose policies begin in the middle of their ranges."""
         self._check_whole_episodes(params)
         generators = Generators()
         with generators.used(), quiet():
             seed_everything(seed)
             made = {name: self.spec(name).build() for name in self.modules()}
         weights = {name: dict(module.get_state()) for name, module in made.items()}
-        start = np.asarray(first_action(self.env, params, self.config.start))
-        for name, arrays in weights.items():
-            arrays[_last_bias(arrays)] = self.own_part(name, start)
         return TrainingState(seed=seed, updates=0, weights=weights, moments=states.blank_moments(weights))
 
     def update(self, state: TrainingState, params: EnvParams) -> tuple[TrainingState, Metrics]:
@@ -109,7 +113,7 @@ class RLlibLearner(ABC, Generic[Config]):
         Raises:
             RunError: if the file is missing, damaged or does not belong to `identity`.
         """
-        return states.load(path, self.begin(seed, params), identity)
+        return states.load(path, self._blank(seed, params), identity)
 
     def close(self) -> None:
         """End Ray and its processes, if an update started them; the next one starts them again."""

@@ -40,11 +40,11 @@ class PPOLearner(SB3Learner[SB3PPOConfig, PPO]):
         ("train/explained_variance", "value/explained_variance", 1.0),
     )
 
-    def make_model(self, envs: VecEnv, params: EnvParams, seed: int, done: Callable[[], float]) -> PPO:
+    def make_model(self, envs: VecEnv, seed: int, done: Callable[[], float]) -> PPO:
         """A model before training."""
         config = self.config
         start, end = config.learning_rate, config.learning_rate * config.final_learning_rate_share
-        model = PPO(
+        return PPO(
             "MlpPolicy",
             envs,
             # The library's own progress is that of one call of `learn`.
@@ -62,8 +62,10 @@ class PPOLearner(SB3Learner[SB3PPOConfig, PPO]):
             seed=seed,
             device=_DEVICE,
         )
-        begin_at(model.policy.action_net, np.asarray(first_action(self.env, params, config.start)))
-        return model
+
+    def set_start(self, model: PPO, params: EnvParams) -> None:
+        """The bias at the end of the policy network."""
+        begin_at(model.policy.action_net, np.asarray(first_action(self.env, params, self.config.start)))
 
     def policy(self, state: TrainingState[PPO]) -> NetworkPolicy:
         """Mean of the learned Gaussian, held inside the action bounds."""
@@ -87,9 +89,9 @@ class SACLearner(SB3Learner[SB3SACConfig, SAC]):
         ("train/ent_coef", "policy/entropy_coefficient", 1.0),
     )
 
-    def make_model(self, envs: VecEnv, params: EnvParams, seed: int, done: Callable[[], float]) -> SAC:
+    def make_model(self, envs: VecEnv, seed: int, done: Callable[[], float]) -> SAC:
         """A model before training."""
-        del params, done
+        del done
         config = self.config
         return SAC(
             "MlpPolicy",
@@ -113,9 +115,9 @@ class TD3Learner(SB3Learner[SB3TD3Config, TD3]):
 
     metrics = (("train/actor_loss", "loss/policy", 1.0), ("train/critic_loss", "loss/critic", 1.0))
 
-    def make_model(self, envs: VecEnv, params: EnvParams, seed: int, done: Callable[[], float]) -> TD3:
+    def make_model(self, envs: VecEnv, seed: int, done: Callable[[], float]) -> TD3:
         """A model before training."""
-        del params, done
+        del done
         config = self.config
         spread = np.full(self.env.n_action, config.exploration_std)
         return TD3(

@@ -38,15 +38,18 @@ class SB3Learner(ABC, Generic[Config, Model]):
         self.config = config
 
     @abstractmethod
-    def make_model(self, envs: VecEnv, params: EnvParams, seed: int, done: Callable[[], float]) -> Model:
+    def make_model(self, envs: VecEnv, seed: int, done: Callable[[], float]) -> Model:
         """A model before training.
 
         Args:
             envs: what it steps.
-            params: of the environments.
             seed: of its networks and of its choices.
             done: share of the training that lies behind, for schedules.
         """
+
+    def set_start(self, model: Model, params: EnvParams) -> None:
+        """Have an untrained policy begin with the action that the settings choose, for learners with such a choice."""
+        del model, params
 
     @abstractmethod
     def policy(self, state: TrainingState[Model]) -> Controller:
@@ -55,6 +58,7 @@ class SB3Learner(ABC, Generic[Config, Model]):
     def begin(self, seed: int, params: EnvParams) -> TrainingState[Model]:
         """State before training."""
         state = self._make(seed, params)
+        self.set_start(state.model, params)
         checkpoint.set_observation(state.model, state.meter.reset(), np.ones(state.meter.num_envs, np.bool_))
         return state
 
@@ -92,7 +96,7 @@ class SB3Learner(ABC, Generic[Config, Model]):
         meter = MeteredVecEnv(GridVecEnv(envs, info_keys=()), self.config.reward_scale)
         clock, generators = Clock(), Generators()
         with generators.used():
-            model = self.make_model(meter, params, seed, lambda: min(clock.updates / self.config.total_updates, 1.0))
+            model = self.make_model(meter, seed, lambda: min(clock.updates / self.config.total_updates, 1.0))
         # Environment i draws its episodes with seed s + i, so runs with seeds 0, 1, ... need s that lie far apart.
         meter.seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
         return TrainingState(model=model, envs=envs, meter=meter, generators=generators, clock=clock)
