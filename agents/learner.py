@@ -13,6 +13,7 @@ from jax import numpy as jnp
 from jaxtyping import Bool, Float
 
 from agents import checkpoint
+from agents.config import Start
 from agents.controller import Controller
 from agents.start import first_action
 from gridenv.tasks.env import EnvParams, GridEnv
@@ -70,16 +71,16 @@ class HasProcesses(Protocol):
 class JaxLearner(ABC, Generic[State]):
     """A learner whose state is a pytree and whose update is one compiled program."""
 
-    def __init__(self, env: GridEnv) -> None:
-        self.env = env
+    def __init__(self, env: GridEnv, start: Start = "middle") -> None:
+        self.env, self._start = env, start
 
     @abstractmethod
     def init(self, seed: Any, env_params: EnvParams, start: Float[Array, " act"]) -> State:
         """State before training, with policies that begin with the action `start`; jittable."""
 
     def start(self, env_params: EnvParams) -> Float[Array, " act"]:
-        """The action that policies begin with, for learners that leave the choice."""
-        return first_action(self.env, env_params, "middle")
+        """The action that policies begin with; learners without that choice leave it unused."""
+        return first_action(self.env, env_params, self._start)
 
     @abstractmethod
     def next(self, state: State, env_params: EnvParams) -> tuple[State, dict[str, Array]]:

@@ -27,7 +27,7 @@ from gridenv.tasks.env import EnvParams, GridEnv
 _SEED = 0
 _LENGTHS = (1, 2, 4, 8, 16, 32, 96, 384)
 """Steps that a random change lasts, one as likely as the other; what lies beyond the ends of the day falls away, so the
-longest are mostly of the whole day. Regulators pay only if they move from the first step to the last."""
+longest are mostly of the whole day."""
 _WHOLE_KIND = 0.3
 """Share of the changes that all units of a kind make together."""
 _NUDGE = 0.2

@@ -1,6 +1,7 @@
 """Where a policy begins: one action, whatever it sees, before it has learned anything."""
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import numpy as np
@@ -27,4 +28,10 @@ def first_action(env: GridEnv, params: EnvParams, start: Start) -> Float[Array, 
         return jnp.mean(env.idle(params, state), axis=0)
     n = len(params.starts)
     days = replace(params, starts=params.starts[np.linspace(0, n - 1, min(n, _N_EPISODE)).astype(int)])
-    return jnp.mean(schedule.recorded(env, UnitRules(env), days), axis=(0, 1))
+    return _mean_of_rule(env, days)
+
+
+@partial(jax.jit, static_argnames="env")
+def _mean_of_rule(env: GridEnv, params: EnvParams) -> Float[Array, " act"]:
+    """Over all steps; compiled once for all seeds of a training."""
+    return jnp.mean(schedule.recorded(env, UnitRules(env), params), axis=(0, 1))

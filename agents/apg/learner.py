@@ -25,7 +25,6 @@ from agents.apg.model import JointModel, Model, Networks, SharedModel
 from agents.controller import Controller
 from agents.learner import JaxLearner, earned
 from agents.learner import Metrics as HostMetrics
-from agents.start import first_action
 from gridenv.core.errors import ConfigError
 from gridenv.core.pytree import rows_where
 from gridenv.core.random import stream
@@ -78,7 +77,7 @@ class APG(JaxLearner[LearnerState]):
     """A learner for one environment; holds settings only, all that changes is in `LearnerState`."""
 
     def __init__(self, env: GridEnv, config: APGConfig) -> None:
-        super().__init__(env)
+        super().__init__(env, config.start)
         self.config = config
         self.optimiser = _optimiser(config)
         self.model: Model = (SharedModel if config.shared else JointModel)(env, config.hidden)
@@ -104,10 +103,6 @@ class APG(JaxLearner[LearnerState]):
             key=stream(key, "training"),
             updates=jnp.int32(0),
         )
-
-    def start(self, env_params: EnvParams) -> Float[Array, " act"]:
-        """As the settings say."""
-        return first_action(self.env, env_params, self.config.start)
 
     def _seen(self, key: Array, env_params: EnvParams) -> Float[Array, "sample obs"]:
         """Observations on the way of random actions; those of episodes that failed are their first."""

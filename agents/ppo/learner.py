@@ -21,7 +21,6 @@ from agents.ppo.heads import levels_of
 from agents.ppo.model import JointModel, Model
 from agents.ppo.rollout import Batch, Rollout, gae, policy_loss
 from agents.sharding import EnvSharding
-from agents.start import first_action
 from gridenv.core.pytree import along
 from gridenv.core.random import stream
 from gridenv.tasks.env import EnvParams, EnvState, GridEnv
@@ -50,7 +49,7 @@ class ProximalLearner(JaxLearner[LearnerState]):
     """Key of the agent in tables."""
 
     def __init__(self, env: GridEnv, config: PPOConfig, model: Model) -> None:
-        super().__init__(env)
+        super().__init__(env, config.start)
         self.config = config
         self.model = model
         self.optimiser = _optimiser(config)
@@ -91,10 +90,6 @@ class ProximalLearner(JaxLearner[LearnerState]):
             updates=jnp.int32(0),
             prices=self.first_prices(env_params),
         )
-
-    def start(self, env_params: EnvParams) -> Float[Array, " act"]:
-        """As the settings say."""
-        return first_action(self.env, env_params, self.config.start)
 
     def place(self, state: LearnerState) -> LearnerState:
         """The state with its environments divided over the devices."""

@@ -88,7 +88,7 @@ def test_random_changes_alone_never_make_a_schedule_worse(storage):
 
 
 def test_random_changes_are_of_the_whole_day_and_of_single_steps_and_as_common_at_its_ends_as_in_the_middle(storage):
-    """Else regulators, which pay only if they move from the first step to the last, stay where they are."""
+    """Without whole days the oracle of VoltVar-IEEE123 found schedules that a learned policy beat by EUR 1.5 a day."""
     env, _ = storage
     n = 4000
     before = jnp.full((STEPS, n, env.n_action), 0.5)
