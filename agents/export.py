@@ -47,7 +47,7 @@ def to_onnx(policy: Any, n_observation: int, n_action: int) -> bytes:
         ) from error
     graph = Graph()
     # The result gets its fixed name last, whatever the policy called it.
-    last = Node("Identity", (exportable.build_graph(graph, INPUT),), OUTPUT, {})
+    last = Node("Identity", (exportable.build_graph(graph, INPUT),), (OUTPUT,), {})
     model = _model([*graph.nodes, last], graph, n_observation, n_action)
     try:
         onnx.checker.check_model(model, full_check=True)
@@ -64,7 +64,7 @@ def _model(nodes: list[Node], graph: Graph, n_observation: int, n_action: int) -
     from onnx import TensorProto, helper, numpy_helper
 
     made = helper.make_graph(
-        [helper.make_node(n.op, n.inputs, [n.output], **n.attributes) for n in nodes],
+        [helper.make_node(n.op, n.inputs, n.outputs, **n.attributes) for n in nodes],
         "policy",
         [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["batch", n_observation])],
         [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", n_action])],

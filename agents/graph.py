@@ -12,12 +12,12 @@ FLOAT = 1
 
 @dataclass(frozen=True)
 class Node:
-    """One operation with one result."""
+    """One operation."""
 
     op: str
     """Operator of the ONNX standard, such as `MatMul`."""
     inputs: tuple[str, ...]
-    output: str
+    outputs: tuple[str, ...]
     attributes: dict[str, Any]
 
 
@@ -44,7 +44,7 @@ class Graph:
             attributes: of the operator, such as `axis=1`.
         """
         name = f"{op.lower()}_{len(self.nodes)}"
-        self.nodes.append(Node(op, inputs, name, attributes))
+        self.nodes.append(Node(op, inputs, (name,), attributes))
         return name
 
     def dense(self, x: str, weight: Any, bias: Any) -> str:
@@ -54,6 +54,14 @@ class Graph:
     def gather(self, x: str, index: Any) -> str:
         """`x[..., index]`, for an array of places."""
         return self.node("Gather", x, self.constant(np.asarray(index, np.int64)), axis=-1)
+
+    def sorted(self, x: str, length: int) -> str:
+        """`x` in rising order along the last axis, which has this length."""
+        name = f"sorted_{len(self.nodes)}"
+        # The operator gives the places too.
+        outputs = (name, f"{name}_places")
+        self.nodes.append(Node("TopK", (x, self.constant([length])), outputs, {"axis": -1, "largest": 0}))
+        return name
 
     def clip(self, x: str, low: float, high: float) -> str:
         """`x` held inside a range."""

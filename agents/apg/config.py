@@ -1,6 +1,6 @@
 """Settings of the analytic policy gradient."""
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from agents.config import LearnerConfig, Start
 
@@ -33,6 +33,18 @@ class APGConfig(LearnerConfig):
     shared: bool = False
     """Units of a kind share one network, which sees what can be measured at one of them; else one network sees and
     decides on everything. Learns from less where many units are alike."""
+    ordered: tuple[str, ...] = ()
+    """Quantities observed with a forecast, such as `price_eur_mwh`, that the network also sees in order: what they will
+    be less what they are, sorted, and the highest and the lowest up to each step. For storage, whose best action
+    depends on how many of the coming prices are higher. Not with `shared`."""
+
+    @model_validator(mode="after")
+    def _one_network_sees_them(self) -> "APGConfig":
+        if self.shared and self.ordered:
+            raise ValueError(
+                f"ordered = {', '.join(self.ordered)} with shared; allowed with shared: none; leave one of them out"
+            )
+        return self
 
     @property
     def steps_per_update(self) -> int:

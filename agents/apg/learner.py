@@ -22,6 +22,7 @@ from jaxtyping import Bool, Float, Int
 from agents.apg.config import APGConfig
 from agents.apg.mixing import check_mixing, mixed
 from agents.apg.model import JointModel, Model, Networks, SharedModel
+from agents.apg.ordering import ordering_of
 from agents.controller import Controller
 from agents.learner import JaxLearner, earned
 from agents.learner import Metrics as HostMetrics
@@ -80,7 +81,7 @@ class APG(JaxLearner[LearnerState]):
         super().__init__(env, config.start)
         self.config = config
         self.optimiser = _optimiser(config)
-        self.model: Model = (SharedModel if config.shared else JointModel)(env, config.hidden)
+        self.model = _model(env, config)
 
     @partial(jax.jit, static_argnames="self")
     def init(self, seed: Int[Array, ""] | int, env_params: EnvParams, start: Float[Array, " act"]) -> LearnerState:
@@ -219,6 +220,12 @@ class APG(JaxLearner[LearnerState]):
             return renewed
 
         return lax.cond(jnp.all(window.alive), lambda: (window.observation, window.env), fresh)
+
+
+def _model(env: GridEnv, config: APGConfig) -> Model:
+    if config.shared:
+        return SharedModel(env, config.hidden)
+    return JointModel(env, config.hidden, ordering_of(env.task.observation, config.ordered, "apg"))
 
 
 def _optimiser(config: APGConfig) -> optax.GradientTransformation:

@@ -10,6 +10,7 @@ from jax import Array, lax
 from jax import numpy as jnp
 from jaxtyping import Float
 
+from agents.apg.ordering import OrderedPolicy, Ordering
 from agents.controller import Controller
 from agents.graph import Graph
 from agents.multi_agent.groups import AgentGroup, groups_of, joined
@@ -66,22 +67,24 @@ class Model(Protocol):
 
 
 class JointModel:
-    """One network that sees everything and decides on everything."""
+    """One network that sees everything, and some forecasts in order too, and decides on everything."""
 
-    def __init__(self, env: GridEnv, hidden: Sequence[int]) -> None:
-        self._sizes = (env.n_observation, *hidden, env.n_action)
+    def __init__(self, env: GridEnv, hidden: Sequence[int], ordering: Ordering) -> None:
+        self._ordering = ordering
+        self._sizes = (env.n_observation + ordering.n_added, *hidden, env.n_action)
 
     def init(self, key: Array, start: Float[Array, " act"], seen: Float[Array, "sample obs"]) -> Networks:
         """One network that gives this action."""
-        return (_constant_network(key, self._sizes, start, seen),)
+        return (_constant_network(key, self._sizes, start, self._ordering.inputs(seen)),)
 
     def output(self, networks: Networks, observation: Float[Array, "*batch obs"]) -> Float[Array, "*batch act"]:
         """Action before the tanh."""
-        return networks[0].output(observation)
+        return networks[0].output(self._ordering.inputs(observation))
 
     def policy(self, networks: Networks) -> Controller:
         """The network, held inside the action bounds by a tanh."""
-        return NetworkPolicy(layers=networks[0].folded, name=_NAME, limit="tanh")
+        network = NetworkPolicy(layers=networks[0].folded, name=_NAME, limit="tanh")
+        return OrderedPolicy(network=network, ordering=self._ordering) if self._ordering.forecasts else network
 
 
 class SharedModel:

@@ -11,9 +11,11 @@ from pydantic import BaseModel
 from agents import registry
 from agents.apg.config import APGConfig
 from agents.apg.model import unit_agents
+from agents.apg.ordering import ordering_of
 from agents.export import to_onnx
 from agents.multi_agent.groups import groups_of
 from agents.sac.config import SACConfig
+from gridenv.core.channels import ChannelSet
 from gridenv.core.config import Layer, validate
 from gridenv.core.errors import ConfigError
 from gridenv.tasks.env import GridEnv
@@ -54,12 +56,13 @@ def test_numbers_that_are_not_finite_are_refused(agent: str, key: str) -> None:
 
 @pytest.fixture(scope="module")
 def task() -> tuple[GridEnv, Any]:
-    return make("Storage-IEEE33-v0", steps_per_episode=4)
+    return make("Storage-IEEE33-v0", steps_per_episode=4, forecast_steps=8, forecast_every=2)
 
 
 SMALL: dict[str, tuple[str, dict[str, Any]]] = {
     "apg": ("apg", {"horizon": 4}),
     "apg, one network for all batteries": ("apg", {"horizon": 4, "shared": True}),
+    "apg, prices in order": ("apg", {"horizon": 4, "ordered": ("price_eur_mwh",)}),
     "sac": ("sac", {"buffer_size": 128, "rollout_steps": 8}),
 }
 
@@ -100,6 +103,40 @@ def test_units_of_a_kind_share_a_network_that_sees_one_of_them(task: tuple[GridE
     before, after = (policy.act(params, state.env, o) for o in (observation, observation.at[:, hidden].add(1.0)))
     np.testing.assert_array_equal(before[:, own.actions], after[:, own.actions])
     assert np.abs(np.asarray(before - after)).max() > 0.01
+
+
+def test_what_is_seen_in_order_is_how_the_forecast_differs_from_now(task: tuple[GridEnv, Any]) -> None:
+    env, params = task
+    names = env.task.observation.names
+    ordering = ordering_of(env.task.observation, ["price_eur_mwh"], "apg")
+    observation = np.random.default_rng(3).normal(size=(40, env.n_observation)).astype(np.float32)
+    seen = np.asarray(ordering.inputs(jnp.asarray(observation)))
+    ahead = observation[:, [names.index(f"price_eur_mwh.ahead_{k}") for k in (2, 4, 6, 8)]]
+    rise = ahead - observation[:, [names.index("price_eur_mwh")]]
+    extremes = [f(rise[:, : k + 1], axis=1) for f in (np.max, np.min) for k in range(4)]
+    np.testing.assert_array_equal(seen, np.hstack([observation, np.sort(rise, axis=1), np.stack(extremes, axis=1)]))
+    learner = registry.make_learner("apg", env, APGConfig(horizon=4, num_envs=8, ordered=("price_eur_mwh",)))
+    assert learner.begin(0, params).networks[0].layers[0].weight.shape[0] == env.n_observation + 12
+
+
+def test_quantities_without_a_forecast_are_refused_by_name(task: tuple[GridEnv, Any]) -> None:
+    channels = task[0].task.observation
+    with pytest.raises(ConfigError) as error:
+        ordering_of(channels, ["price_eur_mw"], "apg")
+    assert str(error.value) == (
+        "agent 'apg': ordered names 'price_eur_mw', which is not observed with a forecast; did you mean "
+        "'price_eur_mwh'?"
+    )
+    without = ChannelSet(tuple(c for c in channels if ".ahead_" not in c.name))
+    with pytest.raises(ConfigError) as error:
+        ordering_of(without, ["price_eur_mwh"], "apg")
+    assert str(error.value) == (
+        "agent 'apg': ordered names 'price_eur_mwh', which is not observed with a forecast; set task.forecast_steps "
+        "to 1 or more, or leave ordered out"
+    )
+    assert refusal("apg", shared=True, ordered=["price_eur_mwh"]) == (
+        "agent 'apg': ordered = price_eur_mwh with shared; allowed with shared: none; leave one of them out"
+    )
 
 
 def test_every_unit_of_a_zone_is_an_agent_of_its_own() -> None:
