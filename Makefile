@@ -61,4 +61,4 @@ bench: $(VENV)/.dev ## power flow, environment and training speed, side by side 
 	@$(BIN)/gridenv bench train --json runs/bench_train.json
 
 clean: ## remove the environment and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache "$${XDG_CACHE_HOME:-$$HOME/.cache}/gridenv/jax-tests"

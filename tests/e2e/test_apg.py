@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from experiments.run import TIME_FIELDS
 
@@ -40,6 +41,7 @@ def _rows(run: Path) -> list[dict[str, float]]:
     return [{key: value for key, value in row.items() if key not in TIME_FIELDS} for row in rows]
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_a_checkpoint_to_the_same_result_and_pays(tmp_path: Path) -> None:
     run = tmp_path / _gridenv(tmp_path, "train", *TRAINING).removeprefix("trained: ").strip()
     rows, checkpoints = _rows(run), sorted((run / "checkpoints").iterdir())

@@ -5,9 +5,12 @@ import pytest
 
 from gridenv.powerflow import PowerFlow
 from tests.golden.dss_networks import golden, phase_spec_from_npz
+from tests.marks import slow
 
 REGULATED = ("ieee13", "ieee34mod1", "ieee37", "ieee123")
 UNREGULATED = ("4bus_dy_bal", "4bus_oyod_unbal", "4bus_yy_bal", "european_lv")
+QUICK = ("ieee13", "ieee123")
+"""Of those with regulators: a small one and a large one."""
 # A tap of difference is 0.00625 pu at the regulator and moves the loads with it.
 ONE_TAP_PU = 0.015
 EQUAL_PU = 1e-6
@@ -36,8 +39,8 @@ def _free(name: str, dtype: str):
     return power_flow, solution, error, off
 
 
-@pytest.mark.parametrize("dtype", [pytest.param("float64", marks=pytest.mark.slow), "float32"])
-@pytest.mark.parametrize("name", REGULATED)
+@pytest.mark.parametrize("dtype", [slow("float64"), "float32"])
+@pytest.mark.parametrize("name", [n if n in QUICK else slow(n) for n in REGULATED])
 def test_regulators_come_to_rest_within_a_step_of_opendss(name: str, dtype: str) -> None:
     power_flow, solution, error, off = _free(name, dtype)
     assert off.max() <= 1.0 + 1e-6

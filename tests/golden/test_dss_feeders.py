@@ -13,6 +13,7 @@ from gridenv.network.circuit import StepLaw
 from gridenv.powerflow import PowerFlow, flows
 from gridenv.powerflow.solution import Solution
 from tests.golden.dss_networks import DSS_CASES, W_PER_KW, golden, phase_spec_from_npz
+from tests.marks import slow
 from tests.shared_data import shared_file
 
 DTYPES = ("float64", "float32")
@@ -29,7 +30,7 @@ every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 every_feeder_and_dtype = pytest.mark.parametrize(
     ("name", "dtype"),
     [
-        pytest.param(name, dtype, marks=pytest.mark.slow if (name, dtype) == (LARGE, "float64") else ())
+        pytest.param(name, dtype, marks=pytest.mark.slow if name == LARGE else ())
         for name in DSS_CASES
         for dtype in DTYPES
     ],
@@ -192,7 +193,7 @@ def _load_current_pu(power_flow: PowerFlow, file: dict[str, Any], v_pu: np.ndarr
     return result
 
 
-@every_feeder
+@pytest.mark.parametrize("name", [n if n != LARGE else slow(n) for n in DSS_CASES])
 def test_system_admittance_is_that_of_opendss(name: str) -> None:
     """Our nodal matrix, in siemens, against the one that OpenDSS solves; hidden nodes of ours have none there."""
     file, network = golden(name), power_flow_of(name, "float64").network

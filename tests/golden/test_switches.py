@@ -15,6 +15,7 @@ from gridenv.network import BusTable, InjectionTable, NetworkSpec, SwitchTable, 
 from gridenv.powerflow import PowerFlow
 from gridenv.powerflow.solution import Solution
 from tests.golden.dss_networks import phase_spec_from_npz
+from tests.marks import slow
 from tests.unit.network.small_networks import everything, floats, two_bus
 
 N_LINE = 37
@@ -97,7 +98,7 @@ def assert_agrees(solution: Solution, v: np.ndarray) -> None:
     assert np.all(np.asarray(solution.residual_pu) < 1e-5)
 
 
-@pytest.mark.parametrize("dtype", ["float64", pytest.param("float32", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("dtype", ["float64", slow("float32")])
 @pytest.mark.parametrize(
     ("opened", "loss_kw", "v_min_pu"),
     [
@@ -118,7 +119,7 @@ def test_configuration_of_feeder_33_has_the_published_losses(
     assert float(np.asarray(solution.line_loss_kw).sum()) == pytest.approx(loss_kw, rel=1e-4)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("dtype", [slow("float64"), "float32"])
 @pytest.mark.parametrize(("n_tree", "n_fault"), SIZES)
 def test_random_trees_and_faults_in_one_call_agree_with_pandapower(n_tree: int, n_fault: int, dtype: str) -> None:
     rng = np.random.default_rng(33)
@@ -205,7 +206,7 @@ EVERYTHING_STATES = np.array(
 )
 
 
-@pytest.mark.parametrize("dtype", ["float64", pytest.param("float32", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("dtype", ["float64", slow("float32")])
 def test_network_with_bus_switches_transformers_and_taps_equals_the_recompiled_one(dtype: str) -> None:
     power_flow = PowerFlow(everything(), dtype)
     rng = np.random.default_rng(4)
@@ -281,7 +282,8 @@ def test_source_and_load_stay_at_their_own_bus_when_the_switch_between_parts_the
 LATERALS = ("line.632645", "line.671684", "line.684652", "line.671692")
 
 
-@pytest.mark.parametrize("dtype", ["float64", pytest.param("float32", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_three_phase_feeder_with_an_open_lateral_equals_the_recompiled_one(dtype: str) -> None:
     spec = phase_spec_from_npz("ieee13")
     power_flow = PowerFlow(spec, dtype)

@@ -95,6 +95,7 @@ def test_returned_voltages_obey_kirchhoffs_law_and_power_is_conserved(seed: int,
     assert np.all(np.asarray(solution.residual_pu)[good] < 1e-7)
 
 
+@pytest.mark.slow
 @settings(max_examples=6)
 @given(seed=seeds, n_loop=meshes)
 def test_every_method_gives_the_same_voltages(seed: int, n_loop: int) -> None:

@@ -61,6 +61,7 @@ def test_power_runs_towards_the_source_where_the_sun_feeds_more_than_is_used(mon
     np.testing.assert_allclose(night.branch_p_kw[ties], 0.0, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_level_of_a_charger_is_the_charge_of_its_vehicle_and_nothing_where_there_is_none(monkeypatch):
     drawn, observed = scenes("V2G-SimBenchLV-v0", monkeypatch, 100 * 96 + 48, 3)
     n_here = n_away = 0

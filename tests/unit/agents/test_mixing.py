@@ -102,6 +102,7 @@ def reward_of_an_update(learner, params, begun_as=0):
     return learner.update(state, params)[1]["train/reward_eur"]
 
 
+@pytest.mark.slow
 def test_mixed_days_and_noise_change_what_an_update_learns_from(short, learners):
     assert len({reward_of_an_update(each, short[1]) for each in learners.values()}) == 3
 

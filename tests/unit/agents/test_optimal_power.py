@@ -227,6 +227,7 @@ def test_predictive_control_that_knows_the_future_repeats_the_plan(storage, anch
     assert np.sum(best - none) - np.sum(found - none) < 0.005 * np.sum(best - none)
 
 
+@pytest.mark.slow
 def test_predictive_control_of_plants_alone_finds_the_optimum_of_every_step():
     plant = InverterConfig(bus="18", p_dc_kw=1500.0, profile="PV3", control="q")
     env, params = functional(
@@ -264,6 +265,7 @@ def mixed():
     return env, some(params, N_DAY)
 
 
+@pytest.mark.slow
 def test_chargers_and_plants_do_what_their_program_plans(mixed):
     """What is asked is delivered, but where the rule of what vehicles may feed in is not convex."""
     env, params = mixed

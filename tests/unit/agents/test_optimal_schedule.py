@@ -80,6 +80,7 @@ def test_the_oracle_stays_below_what_batteries_without_losses_and_limits_of_the_
         assert best.return_eur[i] - none.return_eur[i] < traded + losses
 
 
+@pytest.mark.slow
 def test_random_changes_alone_never_make_a_schedule_worse(storage):
     env, params = storage
     rule = run_episodes(env, params, UnitRules(env)).return_eur

@@ -13,11 +13,11 @@ from agents.optimal_dispatch import OptimalDispatch
 from agents.rules import DoNothing, UnitRules
 from gridenv.devices import ieee1547
 from gridenv.exogenous.scenario import sample
-from gridenv.exogenous.splits import SPLIT_NAMES
 from gridenv.sim.step import inject, project
 from gridenv.tasks.env import EnvParams, GridEnv
 from gridenv.tasks.registry import make
 from gridenv.tasks.volt_var import VoltVarConfig
+from tests.marks import slow
 
 KW_PER_MW = 1000.0
 # A winter evening, a summer noon, a spring morning.
@@ -57,7 +57,7 @@ def test_droop_is_in_equilibrium_with_the_power_flow_of_pandapower(task) -> None
     assert np.abs(q_kvar).max() > 100.0
 
 
-@pytest.mark.parametrize("split", [pytest.param("train", marks=pytest.mark.slow), "validation", "test"])
+@pytest.mark.parametrize("split", [slow("train"), "validation", "test"])
 def test_droop_settles_in_every_step_of_every_split(split: str) -> None:
     env, params = make("VoltVar-IEEE33-v0", split=split)
     _, state = env.reset_at((params.starts[:, None] + jnp.arange(96)).reshape(-1), params)
@@ -87,6 +87,7 @@ def _pandapower_voltages(config: VoltVarConfig, model, series, feasible) -> np.n
     return net.res_bus.vm_pu.to_numpy()[buses]
 
 
+@pytest.mark.slow
 def test_optimal_dispatch_is_not_beaten_by_a_global_optimiser(task) -> None:
     env, params = task
     observation, state = env.reset_at(STEPS, params)
@@ -150,7 +151,7 @@ def _differential_evolution(env: GridEnv, params: EnvParams, start) -> float:
     return -float(found.fun)
 
 
-@pytest.mark.parametrize("split", SPLIT_NAMES)
+@pytest.mark.parametrize("split", [slow("train"), slow("validation"), "test"])
 def test_oracle_beats_droop_beats_nothing_on_every_split(split: str) -> None:
     env, params = make("VoltVar-IEEE33-v0", split=split)
     steps = (params.starts[::8, None] + jnp.arange(0, 96, 12)).reshape(-1)

@@ -9,6 +9,7 @@ from agents.registry import config_class, make_learner
 from agents.rules import DoNothing, UnitRules
 from agents.start import first_action
 from tests.environments import functional
+from tests.marks import slow
 
 TASK = "SmartHome-LV-v0"
 CLOSE = 0.05
@@ -21,6 +22,7 @@ def home():
     return functional(TASK, steps_per_episode=96)
 
 
+@pytest.mark.slow
 def test_the_starts_are_the_middle_and_what_doing_nothing_and_the_usual_rule_do_on_average(home):
     env, params = home
     np.testing.assert_array_equal(first_action(env, params, "middle"), np.zeros(env.n_action))
@@ -36,7 +38,7 @@ def test_the_starts_are_the_middle_and_what_doing_nothing_and_the_usual_rule_do_
 
 
 @pytest.mark.parametrize(
-    "name", ["ppo", "ippo", "mappo", "sb3_ppo", *(pytest.param(n, marks=pytest.mark.slow) for n in EXTRAS if "ll" in n)]
+    "name", ["ppo", slow("ippo"), slow("mappo"), "sb3_ppo", *(slow(n) for n in EXTRAS if "ll" in n)]
 )
 @pytest.mark.parametrize("start", ["idle", "rule"])
 def test_policies_begin_where_they_are_told_to(name, start, home):

@@ -431,6 +431,7 @@ def test_agents_that_train_one_seed_at_a_time_are_not_measured_with_several(cach
     assert "--seeds is 2; agent 'sb3_td3' trains one seed at a time; leave it out" in str(error)
 
 
+@pytest.mark.slow
 def test_peers_that_are_not_installed_or_fail_are_left_out_with_a_line(cached_programs, monkeypatch, capsys):
     own, peer = engines.ENGINES[0], engines.ENGINES[-1]
     missing = replace(peer, name="missing", distribution="no-such-package", module="no_such_package")

@@ -12,6 +12,7 @@ from experiments import references
 from experiments.rollout import run_episodes
 from gridenv.tasks.volt_var import VoltVarConfig
 from tests.environments import functional
+from tests.marks import slow
 
 NOON = 48
 OBSERVED = {"observed_buses": ("18",), "forecast_steps": 4, "forecast": "noisy", "forecast_error": 0.2}
@@ -25,7 +26,7 @@ def test_what_agents_observe_is_no_part_of_what_a_reference_depends_on() -> None
     assert len({key(), key(load_scale=1.1), key(source_v_pu=1.02), key(cost_weights={"v_band": 123.0})}) == 4
 
 
-@pytest.mark.parametrize("name", ["none", "rule", "oracle"])
+@pytest.mark.parametrize("name", ["none", "rule", slow("oracle")])
 def test_references_look_at_nothing_that_agents_observe(name: str) -> None:
     def returns(**settings) -> np.ndarray:
         env, params = functional("VoltVar-IEEE33-v0", split="test", steps_per_episode=8, **settings)

@@ -40,6 +40,7 @@ def test_imported_network_agrees_with_runpp(change: Callable[[Any], None]) -> No
     assert abs(solved.shunt_kw - net.res_shunt.p_mw.sum() * KW_PER_MW) <= POWER_TOLERANCE_KVA
 
 
+@pytest.mark.slow
 def test_changes_of_network_change_its_solution() -> None:
     """Guards the comparison above against changes that do nothing."""
     idle = {"<lambda>", "island", "trafo_to_dead_bus", "tap_position_without_changer", "tap_position_unknown"}

@@ -20,6 +20,7 @@ from gridenv.network import (
 )
 from gridenv.network.phase_tables import CapacitorTable, PhaseInjectionTable, PhaseNetworkSpec
 from gridenv.powerflow import PowerFlow, VoltageCurves, layout, threads
+from tests.marks import slow
 from tests.unit.network.small_networks import everything, flags, floats, two_bus
 
 TIGHT_PU = 1e-12
@@ -53,7 +54,7 @@ def random_tree(n_bus: int, seed: int) -> NetworkSpec:
 
 
 @pytest.mark.parametrize("size", [8, 48])
-@pytest.mark.parametrize("n_bus", [150, 300])
+@pytest.mark.parametrize("n_bus", [150, slow(300)])
 def test_source_power_in_blocks_counts_the_load_at_the_source(
     n_bus: int, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,6 +147,7 @@ def test_sensitivity_near_the_limit_is_the_difference() -> None:
     np.testing.assert_allclose(found.dv_dp[:, 0], (up - down) / 0.04, rtol=1e-4, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_controls_act_in_every_topology() -> None:
     power_flow = PowerFlow("ieee13", "float64")
     closed = power_flow.default_switches.astype(float)
@@ -218,6 +220,7 @@ def test_switches_do_not_reach_through_a_bus_out_of_service() -> None:
     np.testing.assert_array_equal(switched.energised[0], built.energised)
 
 
+@pytest.mark.slow
 def test_two_sources_that_a_switch_parts_supply_each_its_own_side() -> None:
     spec = two_bus()
     spec = spec.replace(
@@ -243,6 +246,7 @@ def test_two_sources_that_a_switch_parts_supply_each_its_own_side() -> None:
         assert float(switched.source_p_kw[sample]) == pytest.approx(float(built.source_p_kw), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_capacitor_behind_an_open_line_acts_when_the_line_closes() -> None:
     spec = load_network("ieee13")
     assert isinstance(spec, PhaseNetworkSpec)
@@ -274,6 +278,7 @@ def test_loadability_gives_a_solution_and_takes_equipment() -> None:
     np.testing.assert_allclose(again.loss_kw, found.solution.loss_kw, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_line_scales_of_a_large_feeder_do_not_make_one_large_matrix() -> None:
     power_flow = PowerFlow("ieee123")
     assert power_flow.method == "dense"

@@ -11,6 +11,7 @@ from jax import numpy as jnp
 
 from gridenv.network import load_network
 from gridenv.powerflow import PowerFlow
+from tests.marks import slow
 from tests.unit.network.small_networks import everything
 from tests.unit.network.small_phase_networks import every_kind
 
@@ -26,6 +27,8 @@ CASES: dict[str, Callable[[], Any]] = {
     "ieee13": lambda: load_network("ieee13"),
     "ieee34": lambda: load_network("ieee34"),
 }
+QUICK = ("every_kind", "ieee13")
+"""Balanced and three-phase; the others are larger."""
 INPUTS = ("p_kw", "q_kvar", "taps", "line_r_scale", "line_x_scale", "z_share", "i_share")
 SHARES_ON_CONSTANT_POWER_ONLY = ("z_share", "i_share")
 
@@ -78,7 +81,7 @@ def fourth_order(function: Callable[[float], Any]) -> np.ndarray:
     return (8.0 * one - two) / (12.0 * STEP)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [n if n in QUICK else slow(n) for n in CASES])
 def test_forward_and_reverse_derivatives_are_the_central_differences(name: str) -> None:
     power_flow = power_flow_of(name)
     everything_given = inputs(power_flow)
@@ -102,7 +105,7 @@ def test_forward_and_reverse_derivatives_are_the_central_differences(name: str) 
             assert np.all(difference != 0.0), one
 
 
-@pytest.mark.parametrize("name", ["everything", "ieee34"])
+@pytest.mark.parametrize("name", [slow("everything"), "ieee34"])
 def test_gradient_of_a_cut_network_is_that_of_one_matrix(name: str) -> None:
     with jax.enable_x64(True):
         gradients = []
@@ -135,6 +138,7 @@ def test_batched_jitted_and_mapped_gradients_are_those_of_single_samples() -> No
         np.testing.assert_allclose(batched[k], expected, rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_gradient_with_switches_as_data_is_that_of_the_network_as_built() -> None:
     power_flow = power_flow_of("everything")
     with jax.enable_x64(True):

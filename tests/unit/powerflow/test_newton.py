@@ -7,6 +7,7 @@ import pytest
 
 from gridenv.powerflow import PowerFlow
 from gridenv.powerflow.door import METHODS
+from tests.marks import slow
 from tests.unit.network.small_networks import two_bus
 
 LIMIT = 3.622
@@ -32,7 +33,7 @@ def test_heavy_load_has_pandapowers_voltages(method: str) -> None:
         assert np.abs(np.abs(np.asarray(solution.v_pu)[row]) - v).max() <= 1e-6
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", slow("float64")])
 @pytest.mark.parametrize("method", METHODS)
 def test_beyond_the_limit_nothing_is_called_converged(method: str, dtype: str) -> None:
     power_flow = PowerFlow("ieee33", dtype, method)

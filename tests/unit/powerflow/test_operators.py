@@ -12,6 +12,7 @@ from gridenv.network.phase_tables import PhaseNetworkSpec
 from gridenv.powerflow import PowerFlow, layout
 from gridenv.powerflow.operators import Blocks, Dense
 from gridenv.powerflow.solution import Solution
+from tests.marks import slow
 from tests.unit.network.small_networks import everything, two_bus
 from tests.unit.network.small_phase_networks import changed, every_kind
 
@@ -33,6 +34,9 @@ NETWORKS: dict[str, Any] = {
     "every_kind": every_kind,
     "ieee34": lambda: load_network("ieee34"),
 }
+
+QUICK = "every_kind"
+"""Compiled in seconds, and has every kind of equipment; the others are larger."""
 
 
 def random_state(power_flow: PowerFlow, features: tuple[str, ...], n: int) -> dict[str, np.ndarray]:
@@ -61,7 +65,7 @@ def assert_same(a: Solution, b: Solution, tolerance: float) -> None:
         pytest.param(("taps", "capacitors", "line_r_scale", "line_x_scale"), id="all"),
     ],
 )
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [n if n == QUICK else slow(n) for n in NETWORKS])
 def test_blocks_give_what_one_matrix_gives(
     name: str, features: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,7 +94,7 @@ def test_large_networks_are_cut_by_themselves() -> None:
 
 
 @pytest.mark.parametrize("method", ["dense", "sparse"])
-@pytest.mark.parametrize("name", ["meshed", "everything", "ieee34"])
+@pytest.mark.parametrize("name", ["meshed", slow("everything"), slow("ieee34")])
 def test_scaled_lines_are_those_of_a_network_built_with_other_impedances(name: str, method: str) -> None:
     spec = NETWORKS[name]()
     power_flow = PowerFlow(spec, "float64", method, tolerance_pu=TIGHT_PU)
@@ -134,7 +138,7 @@ def test_switched_capacitors_are_those_of_a_network_built_so(method: str) -> Non
 
 
 @pytest.mark.parametrize("method", ["dense", "sparse", "newton"])
-@pytest.mark.parametrize("name", ["everything", "mv_oberrhein"])
+@pytest.mark.parametrize("name", ["everything", slow("mv_oberrhein")])
 def test_taps_as_data_are_those_of_a_network_built_so(name: str, method: str) -> None:
     spec = everything() if name == "everything" else load_network(name)
     power_flow = PowerFlow(spec, "float64", method, tolerance_pu=TIGHT_PU)

@@ -10,6 +10,7 @@ from jax import numpy as jnp
 from gridenv.core.errors import ActionError, ConfigError, NetworkError
 from gridenv.network import BusTable, InjectionTable, LineTable, NetworkSpec, SourceTable, load_network
 from gridenv.powerflow import PowerFlow
+from tests.marks import slow
 
 KW_PER_MW = 1000.0
 
@@ -176,7 +177,7 @@ def test_wrong_length_nan_and_infinity_are_refused_by_name(fast: PowerFlow) -> N
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("batch", [1, 3, 65, 200, 1024])
+@pytest.mark.parametrize("batch", [1, slow(3), slow(65), 200, slow(1024)])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e30])
 def test_a_sample_that_is_not_a_number_is_the_only_one_not_converged(dtype: str, batch: int, bad: float) -> None:
     power_flow = PowerFlow("ieee33", dtype)

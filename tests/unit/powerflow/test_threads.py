@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from gridenv.powerflow import PowerFlow, Solution, solver, threads
+from tests.marks import slow
 
 N_SAMPLE = 203
 
@@ -32,9 +33,8 @@ def assert_same(one: Solution, other: Solution) -> None:
     ("dtype", "n_cpu"),
     [
         ("float32", 2),
-        ("float64", 3),
-        ("float32", 7),
-        *(pytest.param(*pair, marks=pytest.mark.slow) for pair in (("float64", 2), ("float32", 3), ("float64", 7))),
+        ("float64", 7),
+        *(slow(*pair) for pair in (("float64", 2), ("float32", 3), ("float64", 3), ("float32", 7))),
     ],
 )
 def test_batch_shared_out_over_processors_is_the_same(dtype: str, n_cpu: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +72,7 @@ def whole() -> dict[str, Solution]:
 
 
 @pytest.mark.parametrize("method", ["sparse", "switches"])
-@pytest.mark.parametrize("size", [1, 50, 203, 400])
+@pytest.mark.parametrize("size", [slow(1), 50, slow(203), slow(400)])
 def test_batch_solved_in_parts_is_the_same(method: str, size: int, whole: dict[str, Solution]) -> None:
     assert_same(whole[method], solved_in_parts(method, size))
 

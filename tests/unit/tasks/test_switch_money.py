@@ -17,6 +17,7 @@ from tests.unit.tasks.switching import (
 )
 
 
+@pytest.mark.slow
 def test_unserved_counts_loads_and_plants_and_leaves_out_storage():
     env, params, state = begun("mixed")
     resting = advance(env, params, state, action_of(env, params, state, ["line.17", "line.17"]))

@@ -76,6 +76,7 @@ RADIAL = (
 """The feeder as it is, exchanges of a line for a tie, and the least losses in the literature (7, 9, 14, 32, 37 out)."""
 
 
+@pytest.mark.slow
 def test_reconfigured_and_meshed_feeder_has_the_losses_of_the_power_flow():
     meshed = ((), ("line.33", "line.37"))
     cases = (*RADIAL, meshed)
@@ -189,6 +190,7 @@ def test_switch_rests_for_its_dwell_time_and_wears():
     assert opened == [True, True, True, True, False, False]
 
 
+@pytest.mark.slow
 def test_long_random_switching_stays_finite_and_closes():
     env, params = made("mixed")
     actions = action_stream(env, N_ENV, 200, seed=5)

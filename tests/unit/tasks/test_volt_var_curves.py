@@ -203,6 +203,7 @@ def test_no_power_flow_is_reported_and_nothing_else():
     assert_all_finite((transition.observation, transition.reward, transition.info))
 
 
+@pytest.mark.slow
 def test_gradient_of_a_step_is_that_of_differences():
     with jax.enable_x64(True):
         env, params = curves(dtype="float64")
@@ -223,6 +224,7 @@ def test_gradient_of_a_step_is_that_of_differences():
         assert np.abs(found).max() > 1.0
 
 
+@pytest.mark.slow
 def test_rule_of_curves_is_the_default_curve_and_that_of_commanded_inverters_beside_them_is_in_balance():
     config = VoltVarConfig()
     plants = [c.model_dump() | {"control": "volt_var" if i % 2 else "q"} for i, c in enumerate(config.inverters)]
