@@ -4,8 +4,10 @@ All actions of the day are one vector, and its return through the exact power fl
 through the simulation move everything that acts smoothly, from the schedules of doing nothing, of the usual rule and,
 where it is given, of the convex programs (`agents.optimal_power`).
 Positions, starts and limits have no gradient there: random changes of actions over some steps or the whole day move
-them, and are kept where they pay. Every schedule on the way is scored by exact simulation and the best of each day is
-kept, so the result is never worse than the rule, and can only be too low as an upper reference, never too high.
+them, and are kept where they pay. A change is drawn, or taken from the schedule of another of the days: positions that
+have to move together are found once and spread. Every schedule on the way is scored by exact simulation and the best of
+each day is kept, so the result is never worse than the rule, and can only be too low as an upper reference, never too
+high.
 """
 
 from dataclasses import dataclass, replace
@@ -30,6 +32,10 @@ _LENGTHS = (1, 2, 4, 8, 16, 32, 96, 384)
 longest are mostly of the whole day."""
 _WHOLE_KIND = 0.3
 """Share of the changes that all units of a kind make together."""
+_TAKEN = 1.0 / 3.0
+"""Share of the changes that are taken from another day."""
+_TAKEN_WHOLE = 0.35
+"""Share of those that take the actions of all units together."""
 _NUDGE = 0.2
 """Standard deviation of a small change, of the range -1..1."""
 
@@ -127,22 +133,28 @@ def _mutate(env: GridEnv, params: EnvParams, key: PRNGKeyArray, best: Scored, tr
 
 
 def _changed(env: GridEnv, key: PRNGKeyArray, actions: Actions) -> Actions:
-    """Every schedule with one action, or that of all units of its kind, drawn anew or nudged over some steps."""
+    """Every schedule with some actions drawn anew, nudged or taken from another schedule over some steps.
+
+    They are one, those of all units of its kind, or, if taken, all.
+    """
     n_step, n_schedule, n_action = actions.shape
     low, high = (jnp.asarray(bound) for bound in env.action_bounds)
     kinds = jnp.asarray(schedule.kinds(env.task.action.names))
     shape = (n_schedule,)
     entry = jax.random.randint(stream(key, "entry"), shape, 0, n_action)
-    is_whole_kind = jax.random.bernoulli(stream(key, "whole_kind"), _WHOLE_KIND, shape)
+    extent = jax.random.uniform(stream(key, "extent"), shape)[:, None]
     length = jax.random.choice(stream(key, "length"), jnp.array(_LENGTHS), shape)
     first = jax.random.randint(stream(key, "first"), shape, 1 - length, n_step)
     anew = jax.random.uniform(stream(key, "anew"), shape, minval=low[entry], maxval=high[entry])
     nudge = _NUDGE * jax.random.normal(stream(key, "nudge"), shape)
-    is_anew = jax.random.bernoulli(stream(key, "is_anew"), 0.5, shape)[:, None]
+    taken = actions[:, jax.random.randint(stream(key, "other"), shape, 0, n_schedule)]
+    way = jax.random.uniform(stream(key, "way"), shape)[:, None]
+    is_taken, is_anew = way < _TAKEN, way < (1.0 + _TAKEN) / 2.0
     step = jnp.arange(n_step)[:, None]
     is_time = (step >= first) & (step < first + length)
-    is_entry = (jnp.arange(n_action) == entry[:, None]) | (is_whole_kind[:, None] & (kinds == kinds[entry][:, None]))
-    value = jnp.where(is_anew, anew[:, None], actions + nudge[:, None])
+    is_entry = (jnp.arange(n_action) == entry[:, None]) | ((extent < _WHOLE_KIND) & (kinds == kinds[entry][:, None]))
+    is_entry |= is_taken & (extent > 1.0 - _TAKEN_WHOLE)
+    value = jnp.where(is_taken, taken, jnp.where(is_anew, anew[:, None], actions + nudge[:, None]))
     return jnp.where(is_time[..., None] & is_entry, jnp.clip(value, low, high), actions)
 
 

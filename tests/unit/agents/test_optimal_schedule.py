@@ -88,18 +88,32 @@ def test_random_changes_alone_never_make_a_schedule_worse(storage):
     assert np.all(run_episodes(env, params, changed).return_eur >= rule - 1e-6 * np.abs(rule))
 
 
+def changes(env) -> tuple[np.ndarray, np.ndarray]:
+    """Many schedules, each of one value that no other has, before and after a random change."""
+    before = jnp.broadcast_to(jnp.linspace(-0.9, 0.9, 4000)[:, None], (STEPS, 4000, env.n_action))
+    return np.asarray(before), np.asarray(_changed(env, jax.random.key(3), before))
+
+
 def test_random_changes_are_of_the_whole_day_and_of_single_steps_and_as_common_at_its_ends_as_in_the_middle(storage):
     """Without whole days the oracle of VoltVar-IEEE123 found schedules that a learned policy beat by EUR 1.5 a day."""
-    env, _ = storage
-    n = 4000
-    before = jnp.full((STEPS, n, env.n_action), 0.5)
-    moved = np.any(np.asarray(_changed(env, jax.random.key(3), before) != before), axis=-1)
+    before, after = changes(storage[0])
+    moved = np.any(after != before, axis=-1)
     n_moved = moved.sum(axis=0)
-    assert np.all(n_moved > 0)
+    assert np.mean(n_moved > 0) > 0.99
     assert 0.05 < np.mean(n_moved == STEPS) < 0.2
     assert np.mean(n_moved == 1) > 0.1
     share = moved.mean(axis=1)
     assert share.max() < 1.25 * share.min()
+
+
+def test_a_third_of_the_random_changes_are_taken_from_another_schedule_and_some_of_them_whole(storage):
+    before, after = changes(storage[0])
+    moved = after != before
+    is_taken = np.any(moved & np.isin(after, before[0, :, 0]), axis=(0, 2))
+    assert np.mean(is_taken) == pytest.approx(1 / 3, abs=0.03)
+    n_unit = np.any(moved, axis=0).sum(axis=-1)
+    assert np.mean(n_unit[is_taken] == before.shape[-1]) > 0.35
+    assert np.mean(n_unit[is_taken] == 1) > 0.2
 
 
 def test_the_plan_is_the_same_every_time(storage):
