@@ -8,7 +8,9 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from jax import numpy as jnp
 
+from agents.export import to_onnx
 from agents.graph import ExportablePolicy
 from agents.learner import HasProcesses
 from agents.registry import LEARNERS, config_class, make_learner
@@ -75,6 +77,29 @@ def closed(learner: Any) -> Iterator[None]:
             learner.close()
 
 
+def disturbed(policy: Any) -> Any:
+    """The policy with other weights: those of a learner that has hardly begun do the same whatever they see."""
+
+    def moved(leaf: Any) -> Any:
+        is_weight = jnp.issubdtype(leaf.dtype, jnp.floating)
+        return leaf + 0.1 * jax.random.normal(jax.random.key(1), leaf.shape, leaf.dtype) if is_weight else leaf
+
+    return jax.tree.map(moved, policy)
+
+
+def assert_runs_elsewhere(policy: Any, env: Any, params: Any, state: Any) -> None:
+    """onnxruntime does with the exported policy what the policy does, on a thousand observations."""
+    pytest.importorskip("onnx", reason="extra hil: writes the files")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="extra hil: runs them")
+    observation = np.random.default_rng(8).uniform(-3.0, 3.0, (1000, env.n_observation)).astype(np.float32)
+    expected = np.asarray(policy.act(params, state, jnp.asarray(observation)))
+    content = to_onnx(policy, env.n_observation, env.n_action)
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    done = session.run(["action"], {"observation": observation})[0]
+    assert np.ptp(done) > 0.01
+    np.testing.assert_allclose(done, expected, atol=1e-5)
+
+
 @pytest.mark.parametrize(("name", "task"), pairs())
 def test_every_learner_trains_and_its_policy_acts_and_can_be_exported(
     name: str, task: str, request: pytest.FixtureRequest
@@ -99,3 +124,4 @@ def test_every_learner_trains_and_its_policy_acts_and_can_be_exported(
     action = np.asarray(policy.act(params, started, observation))
     assert action.shape == (3, env.n_action)
     assert np.all(np.abs(action) <= 1.0)
+    assert_runs_elsewhere(disturbed(policy), env, params, started)
