@@ -1,7 +1,7 @@
 """Forecasts put in order for a policy: what to do now often depends on how many of the coming values are higher.
 
 A battery charges while few of the prices that it could still wait for are lower. A dense network learns to count them
-from the values hour by hour, but needs several times as many steps for it.
+from the values hour by hour, but takes more steps for it.
 """
 
 from collections.abc import Sequence
