@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float, Int
 from agents.apg.config import APGConfig
 from agents.apg.mixing import check_mixing, mixed
 from agents.apg.model import JointModel, Model, Networks, SharedModel
-from agents.apg.ordering import Ordering, ordering_of
+from agents.apg.ordering import ordering_of
 from agents.controller import Controller
 from agents.learner import JaxLearner, earned
 from agents.learner import Metrics as HostMetrics
@@ -225,8 +225,7 @@ class APG(JaxLearner[LearnerState]):
 def _model(env: GridEnv, config: APGConfig) -> Model:
     if config.shared:
         return SharedModel(env, config.hidden)
-    ordering = ordering_of(env.task.observation, config.ordered, "apg") if config.ordered else Ordering()
-    return JointModel(env, config.hidden, ordering)
+    return JointModel(env, config.hidden, ordering_of(env.task.observation, config.ordered))
 
 
 def _optimiser(config: APGConfig) -> optax.GradientTransformation:

@@ -20,6 +20,7 @@ from gridenv.core.pytree import pytree, static
 from gridenv.tasks.env import EnvParams, EnvState
 
 _AHEAD = ".ahead_"
+"""Between the quantity and the step in names of forecast channels."""
 _HIDDEN = 1e9
 """Far beyond every normalised value: what a running extreme must not see is moved there."""
 
@@ -103,13 +104,12 @@ class OrderedPolicy:
         return self.network.build_graph(graph, self.ordering.inputs_graph(graph, observation))
 
 
-def ordering_of(observation: ChannelSet, names: Sequence[str], agent: str) -> Ordering:
+def ordering_of(observation: ChannelSet, names: Sequence[str]) -> Ordering:
     """Where the forecasts of these quantities are.
 
     Args:
         observation: of the task.
         names: of quantities, such as `price_eur_mwh`.
-        agent: name, for the message.
 
     Raises:
         ConfigError: for quantities that are not observed with a forecast.
@@ -119,14 +119,14 @@ def ordering_of(observation: ChannelSet, names: Sequence[str], agent: str) -> Or
     ahead = {name: tuple(places[c] for c in channels if c.startswith(name + _AHEAD)) for name in names}
     known = list(dict.fromkeys(c.rpartition(_AHEAD)[0] for c in channels if _AHEAD in c))
     raise_collected(
-        [_refusal(name, known, agent) for name, found in ahead.items() if not found or name not in places],
+        [_refusal(name, known) for name, found in ahead.items() if not found or name not in places],
         ConfigError,
     )
     return Ordering(tuple(OrderedForecast(places[name], found) for name, found in ahead.items()))
 
 
-def _refusal(name: str, known: Sequence[str], agent: str) -> str:
-    fault = f"agent '{agent}': ordered names '{name}', which is not observed with a forecast"
+def _refusal(name: str, known: Sequence[str]) -> str:
+    fault = f"agent 'apg': ordered names '{name}', which is not observed with a forecast"
     if not known:
         return f"{fault}; set task.forecast_steps to 1 or more, or leave ordered out"
     return fault + did_you_mean(name, known)

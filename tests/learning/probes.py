@@ -157,6 +157,7 @@ class Delivery(GridEnv):
 
     def __init__(self, *, gain: float = 1.0, fails_at: int | None = None, idle: float = 0.0) -> None:
         self.gain, self.fails_at, self.rest = gain, fails_at, idle
+        self.task: Any = SimpleNamespace(observation=ChannelSet(()))
 
     def idle(self, params: EnvParams, state: EnvState):
         return jnp.broadcast_to(jnp.array([0.0, self.rest]), (*state.steps.shape, 2))

@@ -108,7 +108,7 @@ def test_units_of_a_kind_share_a_network_that_sees_one_of_them(task: tuple[GridE
 def test_what_is_seen_in_order_is_how_the_forecast_differs_from_now(task: tuple[GridEnv, Any]) -> None:
     env, params = task
     names = env.task.observation.names
-    ordering = ordering_of(env.task.observation, ["price_eur_mwh"], "apg")
+    ordering = ordering_of(env.task.observation, ["price_eur_mwh"])
     observation = np.random.default_rng(3).normal(size=(40, env.n_observation)).astype(np.float32)
     seen = np.asarray(ordering.inputs(jnp.asarray(observation)))
     ahead = observation[:, [names.index(f"price_eur_mwh.ahead_{k}") for k in (2, 4, 6, 8)]]
@@ -122,14 +122,14 @@ def test_what_is_seen_in_order_is_how_the_forecast_differs_from_now(task: tuple[
 def test_quantities_without_a_forecast_are_refused_by_name(task: tuple[GridEnv, Any]) -> None:
     channels = task[0].task.observation
     with pytest.raises(ConfigError) as error:
-        ordering_of(channels, ["price_eur_mw"], "apg")
+        ordering_of(channels, ["price_eur_mw"])
     assert str(error.value) == (
         "agent 'apg': ordered names 'price_eur_mw', which is not observed with a forecast; did you mean "
         "'price_eur_mwh'?"
     )
     without = ChannelSet(tuple(c for c in channels if ".ahead_" not in c.name))
     with pytest.raises(ConfigError) as error:
-        ordering_of(without, ["price_eur_mwh"], "apg")
+        ordering_of(without, ["price_eur_mwh"])
     assert str(error.value) == (
         "agent 'apg': ordered names 'price_eur_mwh', which is not observed with a forecast; set task.forecast_steps "
         "to 1 or more, or leave ordered out"
