@@ -29,6 +29,9 @@ class APGConfig(LearnerConfig):
     """Every update sees prices, loads and weather of different training days together, each taken from a day at most
     as many training days away; 0 leaves days as they were. For policies that learn their days by heart. Updates are of
     whole episodes then."""
+    price_stretch: float = Field(default=0.0, ge=0.0, le=2.0)
+    """With mixed days: the prices of every day are also stretched about their mean by a random factor, anew in every
+    update. Standard deviation of the factor's logarithm."""
     hidden: tuple[PositiveInt, ...] = (64, 64)
     shared: bool = False
     """Units of a kind share one network, which sees what can be measured at one of them; else one network sees and
@@ -43,6 +46,15 @@ class APGConfig(LearnerConfig):
         if self.shared and self.ordered:
             raise ValueError(
                 f"ordered = {', '.join(self.ordered)} with shared; allowed with shared: none; leave one of them out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _days_to_stretch_are_mixed(self) -> "APGConfig":
+        if self.price_stretch and not self.mixed_days:
+            raise ValueError(
+                f"price_stretch = {self.price_stretch:g} with mixed_days = 0; allowed there: 0; set mixed_days to 1 or "
+                "more, or leave price_stretch out"
             )
         return self
 

@@ -20,7 +20,7 @@ from jax import numpy as jnp
 from jaxtyping import Bool, Float, Int
 
 from agents.apg.config import APGConfig
-from agents.apg.mixing import check_mixing, mixed
+from agents.apg.mixing import check_mixing, mixed, with_stretched_prices
 from agents.apg.model import JointModel, Model, Networks, SharedModel
 from agents.apg.ordering import ordering_of
 from agents.controller import Controller
@@ -92,7 +92,7 @@ class APG(JaxLearner[LearnerState]):
         """
         self._check_horizon(env_params)
         if self.config.mixed_days:
-            check_mixing(env_params, self.config.mixed_days)
+            check_mixing(env_params, self.config.mixed_days, self.config.price_stretch)
         key, env = jax.random.key(seed), self.env
         observation, env_state = env.reset_batch(stream(key, "reset"), env_params, self.config.num_envs)
         networks = self.model.init(stream(key, "networks"), start, self._seen(stream(key, "seen"), env_params))
@@ -172,6 +172,8 @@ class APG(JaxLearner[LearnerState]):
         key = jax.random.fold_in(state.key, state.updates)
         if self.config.mixed_days:
             env_params = mixed(env_params, stream(key, "mix"), self.config.mixed_days)
+            if self.config.price_stretch:
+                env_params = with_stretched_prices(env_params, stream(key, "stretch"), self.config.price_stretch)
             # Episodes that began under the last mix would have observed it.
             begun = self.env.reset_batch(stream(key, "begin"), env_params, self.config.num_envs)
             state = state._replace(observation=begun[0], env=begun[1])
@@ -194,13 +196,14 @@ class APG(JaxLearner[LearnerState]):
         """Minus the mean scaled reward of a step over the horizon, and the pull back into the range of the policy."""
         deviation = self.config.noise * (1.0 - state.updates / self.config.total_updates)
 
-        # Only the states between the steps are kept; the rest is computed again on the way back.
-        @jax.checkpoint
+        # Only the states between the steps are kept; the simulation is computed again on the way back.
+        advance = jax.checkpoint(self.env.advance)
+
         def one_step(window: _Window, key: Array) -> tuple[_Window, tuple[Rollout, Array]]:
             with jax.default_matmul_precision("float32"):
                 output = self.model.output(networks, window.observation)
             noise = deviation * jax.random.normal(key, output.shape) if self.config.noise else 0.0
-            t = self.env.advance(window.env, jnp.tanh(output + noise), env_params)
+            t = advance(window.env, jnp.tanh(output + noise), env_params)
             step = Rollout(window.alive, t.reward, t.info["cost"], t.info["economic_eur"])
             excess = jnp.mean(jnp.maximum(jnp.abs(output) - _FAR, 0.0) ** 2, axis=-1)
             return _Window(t.observation, t.state, window.alive & ~(t.terminated | t.truncated)), (step, excess)

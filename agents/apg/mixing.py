@@ -40,17 +40,39 @@ def mixed(params: EnvParams, key: Array, reach: int) -> EnvParams:
     return replace(params, model=replace(params.model, scenario=replace(scenario, values=values)))
 
 
-def check_mixing(params: EnvParams, reach: int) -> None:
-    """Refuse what `mixed` cannot do.
+def with_stretched_prices(params: EnvParams, key: Array, deviation: float) -> EnvParams:
+    """Parameters whose prices are stretched about the mean of their day by a random factor for each day.
+
+    Args:
+        params: parameters of the task.
+        key: of the draw.
+        deviation: standard deviation of the logarithm of the factor.
+    """
+    scenario = params.model.scenario
+    column = scenario.names.index(PRICE_NAME)
+    price = scenario.values[:, column].reshape(-1, scenario.steps_per_day)
+    factor = jnp.exp(deviation * jax.random.normal(key, (price.shape[0], 1), price.dtype))
+    mean = jnp.mean(price, axis=1, keepdims=True)
+    values = scenario.values.at[:, column].set((mean + factor * (price - mean)).reshape(-1))
+    return replace(params, model=replace(params.model, scenario=replace(scenario, values=values)))
+
+
+def check_mixing(params: EnvParams, reach: int, price_stretch: float) -> None:
+    """Refuse what `mixed` and `with_stretched_prices` cannot do.
 
     Raises:
-        ConfigError: if there are too few days, or forecasts that were made for the days as they were.
+        ConfigError: if there are too few days, no prices to stretch, or forecasts that were made for the days as they
+            were.
     """
     n_day = params.starts.shape[0]
     if 2 * reach + 1 > n_day:
         raise ConfigError(
             f"agent 'apg': mixed_days is {reach}; allowed: at most {(n_day - 1) // 2}, as training has {n_day} "
             "episodes to begin; lower agent.mixed_days"
+        )
+    if price_stretch and PRICE_NAME not in params.model.scenario.names:
+        raise ConfigError(
+            f"agent 'apg': price_stretch is {price_stretch:g}; allowed: 0, as the task has no prices; leave it out"
         )
     if params.model.scenario.forecasts is not None:
         raise ConfigError(

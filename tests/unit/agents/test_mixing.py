@@ -9,14 +9,19 @@ from jax import numpy as jnp
 
 from agents.apg.config import APGConfig
 from agents.apg.learner import APG
-from agents.apg.mixing import mixed
+from agents.apg.mixing import mixed, with_stretched_prices
 from gridenv.core.errors import ConfigError
 from gridenv.exogenous.timebase import CALENDAR_NAMES
 from gridenv.tasks.registry import make
 
 REACH = 5
 PER_DAY = 96
-SETTINGS = {"plain": {}, "noisy": {"noise": 1.0}, "mixed": {"mixed_days": 3}}
+SETTINGS = {
+    "plain": {},
+    "noisy": {"noise": 1.0},
+    "mixed": {"mixed_days": 3},
+    "stretched": {"mixed_days": 3, "price_stretch": 0.5},
+}
 mix = jax.jit(mixed, static_argnames="reach")
 
 
@@ -66,6 +71,34 @@ def test_every_key_mixes_differently_and_one_always_alike(params):
     assert not np.array_equal(first, second)
 
 
+def test_prices_are_stretched_about_the_mean_of_their_day_and_nothing_else_changes(params):
+    scenario = params.model.scenario
+    after = with_stretched_prices(params, jax.random.key(0), 0.3).model.scenario
+    price = scenario.names.index("price_eur_mwh")
+    others = [i for i in range(len(scenario.names)) if i != price]
+    np.testing.assert_array_equal(after.values[:, others], scenario.values[:, others])
+    before, now = (days(values, [price])[:, :, 0].astype(float) for values in (scenario.values, after.values))
+    np.testing.assert_allclose(now.mean(axis=1), before.mean(axis=1), rtol=1e-5, atol=1e-3)
+    width = np.ptp(before, axis=1)
+    factor = np.ptp(now, axis=1) / width
+    straight = before.mean(axis=1, keepdims=True) + factor[:, None] * (before - before.mean(axis=1, keepdims=True))
+    np.testing.assert_allclose(now, straight, rtol=1e-4, atol=1e-2)
+    # 365 draws of a normal distribution with deviation 0.3: four standard errors.
+    np.testing.assert_allclose(np.log(factor).mean(), 0.0, atol=4 * 0.3 / np.sqrt(365))
+    np.testing.assert_allclose(np.log(factor).std(), 0.3, atol=4 * 0.3 / np.sqrt(2 * 365))
+
+
+def test_stretching_that_cannot_be_is_refused(params):
+    with pytest.raises(ValueError, match=r"price_stretch = 0.3 with mixed_days = 0; allowed there: 0; set mixed_days"):
+        APGConfig(price_stretch=0.3)
+    env, _ = make("Storage-IEEE33-v0")
+    scenario = params.model.scenario
+    names = tuple("other" if name == "price_eur_mwh" else name for name in scenario.names)
+    unpriced = replace(params, model=replace(params.model, scenario=replace(scenario, names=names)))
+    with pytest.raises(ConfigError, match=r"agent 'apg': price_stretch is 0.3; allowed: 0, as the task has no prices"):
+        APG(env, APGConfig(mixed_days=2, price_stretch=0.3)).begin(0, unpriced)
+
+
 def test_mixing_that_cannot_be_is_refused(params):
     env, _ = make("Storage-IEEE33-v0")
     few = replace(params, starts=params.starts[:4])
@@ -104,7 +137,7 @@ def reward_of_an_update(learner, params, begun_as=0):
 
 @pytest.mark.slow
 def test_mixed_days_and_noise_change_what_an_update_learns_from(short, learners):
-    assert len({reward_of_an_update(each, short[1]) for each in learners.values()}) == 3
+    assert len({reward_of_an_update(each, short[1]) for each in learners.values()}) == len(SETTINGS)
 
 
 def test_evaluation_has_no_noise(short, learners):
