@@ -4,10 +4,9 @@ All actions of the day are one vector, and its return through the exact power fl
 through the simulation move everything that acts smoothly, from the schedules of doing nothing, of the usual rule and,
 where it is given, of the convex programs (`agents.optimal_power`).
 Positions, starts and limits have no gradient there: random changes of actions over some steps or the whole day move
-them, and are kept where they pay. A change is drawn, or taken from the schedule of another of the days: positions that
-have to move together are found once and spread. Every schedule on the way is scored by exact simulation and the best of
-each day is kept, so the result is never worse than the rule, and can only be too low as an upper reference, never too
-high.
+them, and are kept where they pay. A change is drawn, or taken from the schedule of another of the days.
+Every schedule on the way is scored by exact simulation and the best of each day is kept, so the result is never worse
+than the rule, and can only be too low as an upper reference, never too high.
 """
 
 from dataclasses import dataclass, replace

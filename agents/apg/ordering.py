@@ -18,9 +18,8 @@ from gridenv.core.channels import ChannelSet
 from gridenv.core.errors import ConfigError, did_you_mean, raise_collected
 from gridenv.core.pytree import pytree, static
 from gridenv.tasks.env import EnvParams, EnvState
+from gridenv.tasks.observation import AHEAD
 
-_AHEAD = ".ahead_"
-"""Between the quantity and the step in names of forecast channels."""
 _HIDDEN = 1e9
 """Far beyond every normalised value: what a running extreme must not see is moved there."""
 
@@ -116,8 +115,8 @@ def ordering_of(observation: ChannelSet, names: Sequence[str]) -> Ordering:
     """
     channels = observation.names
     places = {channel: place for place, channel in enumerate(channels)}
-    ahead = {name: tuple(places[c] for c in channels if c.startswith(name + _AHEAD)) for name in names}
-    known = list(dict.fromkeys(c.rpartition(_AHEAD)[0] for c in channels if _AHEAD in c))
+    ahead = {name: tuple(places[c] for c in channels if c.startswith(name + AHEAD)) for name in names}
+    known = list(dict.fromkeys(c.rpartition(AHEAD)[0] for c in channels if AHEAD in c))
     raise_collected(
         [_refusal(name, known) for name, found in ahead.items() if not found or name not in places],
         ConfigError,

@@ -21,6 +21,8 @@ from gridenv.tasks.forecasting import check_forecast, forecast_names, observed_n
 from gridenv.tasks.grid_config import GridTaskConfig
 from gridenv.tasks.units.kind import UnitKind
 
+AHEAD = ".ahead_"
+"""Between a quantity and the step of its forecast in the name of a channel."""
 _V_SENSOR_PU = (0.5, 1.5)
 _PRICE_RANGE_EUR_MWH = (-500.0, 1000.0)
 _PROFILE_RANGE = (-3.0, 3.0)
@@ -113,7 +115,7 @@ def observer(config: GridTaskConfig, assembly: Assembly) -> tuple[ChannelSet, Ob
     outside, chosen = observed_names(assembly), forecast_names(config, assembly)
     channels += [_outside_channel(name, own, "") for name in outside]
     for ahead in range(config.forecast_every, config.forecast_steps + 1, config.forecast_every):
-        channels += [_outside_channel(name, own, f".ahead_{ahead}") for name in chosen]
+        channels += [_outside_channel(name, own, f"{AHEAD}{ahead}") for name in chosen]
     channels += [Channel(name=n, unit="", low=-1.0, high=1.0, scale=1.0, source="calendar") for n in CALENDAR_NAMES]
     channels += assembly.event_channels
     present = (*CALENDAR_NAMES, *(c.name for c in assembly.event_channels))
