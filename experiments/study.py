@@ -110,7 +110,9 @@ def read_study(paths: Sequence[Path]) -> Study:
     for source, comparison in read.items():
         for entry in comparison.entries:
             _place(entry, source, tasks)
-    return Study(tuple(dict.fromkeys(c.comparison for c in read.values())), tuple(tasks))
+    # A file of a task names all that it was merged from.
+    names = dict.fromkeys(name for c in read.values() for name in c.comparison.split(", "))
+    return Study(tuple(names), tuple(tasks))
 
 
 def _read(file: Path) -> StoredComparison:

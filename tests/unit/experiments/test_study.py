@@ -34,6 +34,8 @@ def test_comparisons_of_different_days_are_merged_task_by_task(tmp_path: Path) -
     assert [task.title for task in study.tasks] == ["Storage-IEEE33-v0", "V2G-SimBenchLV-v0"]
     assert [name for name, _, _ in study.tasks[0].rows()] == ["rule", "oracle", "ppo", "sb3_ppo"]
     assert study.names == ("one", "two")
+    # Read again from a file a task, each of which names both.
+    assert read_study(write_by_task(study, tmp_path / "json")).names == ("one", "two")
 
 
 def test_what_is_written_by_task_reads_as_the_same(tmp_path: Path) -> None:
