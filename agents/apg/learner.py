@@ -196,7 +196,8 @@ class APG(JaxLearner[LearnerState]):
         """Minus the mean scaled reward of a step over the horizon, and the pull back into the range of the policy."""
         deviation = self.config.noise * (1.0 - state.updates / self.config.total_updates)
 
-        # Only the states between the steps are kept; the simulation is computed again on the way back.
+        # States between the steps and the layers of the network are kept; the simulation is computed again on the way
+        # back.
         advance = jax.checkpoint(self.env.advance)
 
         def one_step(window: _Window, key: Array) -> tuple[_Window, tuple[Rollout, Array]]:
