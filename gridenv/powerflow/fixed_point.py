@@ -36,8 +36,8 @@ _MAX_V_SQUARED = 1e4
 _MAX_RATIO = 0.99
 """Largest ratio of two changes that the error estimate uses; a slower sample counts as no nearer than 100 changes."""
 _CAUTION = 0.3
-"""Share of the tolerance that the estimate may come to. At half of it, residuals of the IEEE 13-node feeder in float32
-came to 1.0e-5 pu, the most that tasks promise; at this to 0.55e-5 pu."""
+"""Share of the tolerance that the estimate may come to. At 0.5, residuals of the IEEE 13-node feeder in float32
+came to 1.0e-5 pu, the most that tasks promise; at 0.3 to 0.55e-5 pu."""
 _RESOLUTION = 4.0
 """A change of this many roundings is as near as the type can tell."""
 
