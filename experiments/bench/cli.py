@@ -103,6 +103,10 @@ def env(
 
 @app.command()
 def train(
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="agent.KEY=VALUE...", help="Settings of all measured agents.", show_default=False),
+    ] = None,
     case: Annotated[
         list[str] | None,
         typer.Option("--case", metavar="ID", help=f"Task such as VoltVar-IEEE33-v0, all if left out; {_LIST}."),
@@ -130,11 +134,12 @@ def train(
     made = plan.task_plan("train", case, batch, (), threads, runs, seconds, json)
     updates = plan.checked_count("train", "--updates", updates)
     agents = plan.checked_agents(agent or ())
+    given = plan.checked_settings(agents, settings or (), made.batches)
     n_seeds = plan.checked_numbers("train", "--seeds", seeds or ("1",))
     from experiments.bench.rows import kept_in
     from experiments.bench.throughput import measure_training
 
-    _give(measure_training(made, agents, updates, n_seeds, kept_in(json)), json)
+    _give(measure_training(made, agents, given, updates, n_seeds, kept_in(json)), json)
 
 
 @app.command()

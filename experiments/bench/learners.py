@@ -9,11 +9,12 @@ from gridenv.tasks.registry import make
 
 
 class Training:
-    """A learner with its default settings; with several seeds they train side by side in one program."""
+    """A learner with its default settings but those given; several seeds train side by side in one program."""
 
-    def __init__(self, task: str, agent: str) -> None:
+    def __init__(self, task: str, agent: str, settings: dict[str, Any]) -> None:
         self._env, self._params = make(task)
         self._agent = agent
+        self._settings = settings
         self.work = 0
 
     def prepare(self, updates: int, seeds: int, num_envs: int | None) -> None:
@@ -22,13 +23,13 @@ class Training:
         Args:
             updates: done by one call.
             seeds: number of learners.
-            num_envs: environments of each; None = the default.
+            num_envs: environments of each; None = as in the settings.
 
         Raises:
             ConfigError: if the learner cannot train so many seeds side by side.
         """
         changes = {} if num_envs is None else {"num_envs": num_envs}
-        config: Any = registry.config_class(self._agent)(**changes)
+        config: Any = registry.config_class(self._agent)(**self._settings, **changes)
         self._updates = updates
         self._learner = registry.make_learner(self._agent, self._env, config)
         if seeds > 1 and not isinstance(self._learner, SeedsTogether):

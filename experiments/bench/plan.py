@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from agents.registry import LEARNERS
+from agents.registry import LEARNERS, config_class
 from experiments.bench.engines import ENGINES
 from experiments.bench.worker import available_cpus
+from gridenv.core.config import check, read_overrides
 from gridenv.core.errors import ConfigError, did_you_mean, raise_collected
 from gridenv.tasks.registry import NAMESPACE, TASKS
 
@@ -135,6 +137,28 @@ def checked_agents(names: Sequence[str]) -> tuple[str, ...]:
         ConfigError,
     )
     return asked
+
+
+def checked_settings(agents: Sequence[str], texts: Sequence[str], batches: Sequence[int]) -> dict[str, Any]:
+    """Settings that all measured agents share, from `agent.key=value` texts.
+
+    Raises:
+        ConfigError: all problems at once, such as a setting that one of the agents does not have.
+    """
+    layer = read_overrides(texts)
+    problems = [
+        f"bench train: {text}: no setting of agents; allowed: agent.KEY=VALUE; correct it"
+        for key, text in layer.origin.items()
+        if not key.startswith("agent.")
+    ]
+    raise_collected(problems, ConfigError)
+    settings = layer.part("agent")
+    if batches and "num_envs" in settings.values:
+        problems.append("bench train: --batch and agent.num_envs together; allowed: one of them; drop the other")
+    for agent in agents:
+        problems += check(config_class(agent), settings, f"bench train: {agent}", "agent.")[1]
+    raise_collected(problems, ConfigError)
+    return settings.values
 
 
 def checked_tolerance(tolerance: float) -> float:

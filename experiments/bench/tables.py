@@ -171,6 +171,8 @@ def _columns(rows: Sequence[Row]) -> list[Column]:
         columns.append(Column("remarks", _remarks, True))
     elif any(r.get("seeds", 1) > 1 for r in rows):
         columns.append(Column("seeds", lambda r: str(r.get("seeds", 1))))
+    if any(r.get("settings") for r in rows):
+        columns.append(Column("settings", lambda r: str(r.get("settings") or "defaults"), True))
     return columns
 
 

@@ -1,6 +1,6 @@
 """Speed of environments and of training, in environment steps per second."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -76,13 +76,14 @@ def _environment_row(plan: Plan, case: str, one: Contestant, timing: Timing, bat
 
 
 def measure_training(
-    plan: Plan, agents: Sequence[str], updates: int, seeds: Sequence[int], keep: rows.Keep
+    plan: Plan, agents: Sequence[str], settings: Mapping[str, Any], updates: int, seeds: Sequence[int], keep: rows.Keep
 ) -> list[Row]:
     """Rows of all tasks, numbers of environments, numbers of seeds, agents and thread counts.
 
     Args:
-        plan: what to measure; its batches are numbers of environments, none = the agent's default.
+        plan: what to measure; its batches are numbers of environments, none = as in the settings.
         agents: agents that can be trained; they take turns.
+        settings: of all of them, the others at their defaults.
         updates: updates in one call.
         seeds: numbers of seeds that train side by side.
         keep: is given all rows so far after each task.
@@ -100,7 +101,7 @@ def measure_training(
         if BESIDE_PEER in agents and lacking:
             bar.note(f"left out: {_PEER.name}: {lacking}")
         for case in plan.cases:
-            contestants = _learners(plan, case, agents) + ([_peer(plan, _PEER_LEARNER)] if with_peer else [])
+            contestants = _learners(plan, case, agents, settings) + ([_peer(plan, _PEER_LEARNER)] if with_peer else [])
             with Contest(contestants, bar) as contest:
                 for batch, n_seed in inputs:
 
@@ -112,12 +113,14 @@ def measure_training(
                         return {"updates": updates, "seeds": n_seed, "num_envs": batch}
 
                     for one, timing in contest.measure(given, plan.runs, plan.seconds).items():
-                        result.append(_training_row(plan, case, one, timing, n_seed, updates))
+                        result.append(_training_row(plan, case, one, timing, settings, n_seed, updates))
             keep(result)
     return result
 
 
-def _training_row(plan: Plan, case: str, one: Contestant, timing: Timing, n_seed: int, updates: int) -> Row:
+def _training_row(
+    plan: Plan, case: str, one: Contestant, timing: Timing, settings: Mapping[str, Any], n_seed: int, updates: int
+) -> Row:
     if one.is_peer:
         about = _about(plan, _PEER_TASK, one, 1) | {"dtype": _PEER.dtype, "agent": BESIDE_PEER, "beside": case}
         version = f"{rows.engine_version(_PEER.distribution)}, {_library_version()}"
@@ -126,7 +129,8 @@ def _training_row(plan: Plan, case: str, one: Contestant, timing: Timing, n_seed
     versions = _versions()
     if one.about.startswith("sb3_"):
         versions["engine_version"] += f", {_library_version()}"
-    return rows.rate_row(timing, **about, seeds=n_seed, updates_per_call=updates, **versions)
+    own = " ".join(f"{key}={value}" for key, value in settings.items())
+    return rows.rate_row(timing, **about, settings=own, seeds=n_seed, updates_per_call=updates, **versions)
 
 
 def _library_version() -> str:
@@ -158,12 +162,12 @@ def _peer(plan: Plan, engine: Engine) -> Contestant:
     )
 
 
-def _learners(plan: Plan, case: str, agents: Sequence[str]) -> list[Contestant]:
+def _learners(plan: Plan, case: str, agents: Sequence[str], settings: Mapping[str, Any]) -> list[Contestant]:
     return [
         Contestant(
             label=f"{agent} on {case}",
             target="experiments.bench.learners:Training",
-            arguments={"task": case, "agent": agent},
+            arguments={"task": case, "agent": agent, "settings": dict(settings)},
             threads=threads,
             about=agent,
         )

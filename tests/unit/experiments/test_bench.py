@@ -401,12 +401,13 @@ def test_environment_command_measures_all_ways_in(tmp_path, cached_programs):
 
 @pytest.mark.parametrize("seeds", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_training_command_measures_seeds_side_by_side(tmp_path, cached_programs, seeds):
-    (row,), _ = rows_of(
-        tmp_path, "train", "--case", "VoltVar-IEEE33-v0", "--batch", 4, "--updates", 1, "--seeds", seeds
-    )
+    options = ["--case", "VoltVar-IEEE33-v0", "--batch", 4, "--updates", 1, "--seeds", seeds]
+    (row,), output = rows_of(tmp_path, "train", "agent.epochs=2", *options)
     assert set(row) >= DESIGN_KEYS | {"steps_per_s"}
     assert (row["engine"], row["batch"], row["seeds"]) == ("gridenv", 4, seeds)
     assert row["steps_per_s"] > 0
+    assert row["settings"] == "epochs=2"
+    assert "epochs=2" in output
 
 
 def test_training_command_measures_agents_in_turn_with_the_peer_of_sb3_beside_them(tmp_path, cached_programs):
@@ -462,6 +463,19 @@ def test_peers_that_are_not_installed_or_fail_are_left_out_with_a_line(cached_pr
         (["train", "--runs", "0"], "bench train: --runs is 0; allowed: 1 or more; "),
         (["train", "--seeds", "-1"], "bench train: --seeds is '-1'; allowed: whole numbers from 1; correct it"),
         (["train", "--agent", "sb3_pp"], "bench train: unknown agent 'sb3_pp'; did you mean 'sb3_ppo'?"),
+        (
+            ["train", "epochs=2"],
+            "bench train: override 'epochs=2': no setting of agents; allowed: agent.KEY=VALUE; correct it",
+        ),
+        (["train", "agent=ppo"], "bench train: override 'agent=ppo': no setting of agents; allowed: agent.KEY=VALUE; "),
+        (["train", "task.split=test"], "no setting of agents"),
+        (["train", "agent.epoch=2"], "bench train: ppo: unknown key 'agent.epoch'"),
+        (["train", "agent.epochs=0"], "bench train: ppo: agent.epochs = 0"),
+        (
+            ["train", "--agent", "ppo,sb3_ppo", "agent.discrete=box"],
+            "bench train: sb3_ppo: unknown key 'agent.discrete'",
+        ),
+        (["train", "--batch", "8", "agent.num_envs=8"], "bench train: --batch and agent.num_envs together; allowed: "),
         (["train", "--updates", "0"], "bench train: --updates is 0; allowed: 1 or more; correct it"),
         (["env", "--seconds", "0"], "bench env: --seconds is 0.0; allowed: more than 0; "),
         (["env", "--steps", "-3"], "bench env: --steps is -3; allowed: 1 or more; correct it"),
