@@ -1,5 +1,6 @@
 """The program of one day: devices, trade, losses and limits of the grid put together."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +48,13 @@ class Setting:
 
 
 def solve_day(
-    model: GridModel, setting: Setting, loss_root: Floats, day: Day, radius: float, known_until: int | None
+    model: GridModel,
+    setting: Setting,
+    loss_root: Floats,
+    day: Day,
+    radius: float,
+    known_until: int | None,
+    groups: Collection[int] | None = None,
 ) -> Floats | None:
     """[step, quantity] power of one day's program; None where the solver found none.
 
@@ -58,13 +65,14 @@ def solve_day(
         day: course and linearised grid.
         radius: of the trust region, as a share of each quantity's range.
         known_until: see `visits_of`.
+        groups: that are decided on, all if left out; the others keep the power of the course.
 
     Raises:
         MissingExtraError: if clarabel is not installed.
     """
     program = Program()
     x = program.variables(day.power.size).reshape(day.power.shape)
-    low, high = _add_devices(program, model, setting, day, x, known_until, is_near=radius < 1.0)
+    low, high = _add_devices(program, model, setting, day, x, known_until, groups, is_near=radius < 1.0)
     if radius < 1.0:
         reach = radius * (high - low)
         low, high = np.clip(day.power - reach, low, high), np.clip(day.power + reach, low, high)
@@ -77,13 +85,20 @@ def solve_day(
 
 
 def _add_devices(
-    program: Program, model: GridModel, setting: Setting, day: Day, x: Index, known_until: int | None, is_near: bool
+    program: Program,
+    model: GridModel,
+    setting: Setting,
+    day: Day,
+    x: Index,
+    known_until: int | None,
+    groups: Collection[int] | None,
+    is_near: bool,
 ) -> tuple[Floats, Floats]:
-    """Rows of all units; bounds of the quantities, [step, quantity] low and high."""
+    """Rows of all units that are decided on; bounds of the quantities, [step, quantity] low and high."""
     quantities, n_step = setting.quantities, len(day.t)
-    low, high = np.zeros_like(day.power), np.zeros_like(day.power)
+    low, high = day.power.copy(), day.power.copy()
     for i, (group, params) in enumerate(zip(model.groups, setting.units, strict=True)):
-        if params is None:
+        if params is None or (groups is not None and i not in groups):
             continue
         places, q_places = quantities.of_group(i, is_q=False), quantities.of_group(i, is_q=True)
         if group.family.name == ev_charger.EV_CHARGER.name:

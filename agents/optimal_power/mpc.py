@@ -28,10 +28,9 @@ class MpcConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     replan_every: PositiveInt = 1
-    """Steps between two plans."""
+    """Steps between two plans of what reaches into later steps; plants are decided in every step."""
     horizon_steps: PositiveInt = 96
-    """Most steps that are planned; never beyond the end of the episode, where stored energy has its worth. Plants alone
-    are planned for the present step only, if every step is planned, as nothing that they do reaches into later ones."""
+    """Most steps that are planned; never beyond the end of the episode, where stored energy has its worth."""
     forecast: ForecastKind = "slot_mean"
     """How the future is known; vehicles are known on arrival, with `oracle` before."""
     forecast_model: LearnedModel = "linear"
@@ -43,7 +42,7 @@ class MpcConfig(BaseModel):
     seed: NonNegativeInt = 0
     """Of the errors, and of a learned model."""
     first_rounds: PositiveInt = 8
-    """Most programs of the first plan of an episode, each on a grid linearised anew; of every plan for plants alone."""
+    """Most programs of the first plan of an episode, each on a grid linearised anew; and of a step's plants."""
     rounds: PositiveInt = 1
     """Programs of every later plan."""
 
@@ -71,12 +70,14 @@ class Mpc:
             MissingExtraError: if clarabel is not installed, or a package that the forecaster needs.
         """
         planner = Planner(self.env, params)
-        planned = (params.model.groups[q.group] for q in planner.setting.quantities.entries)
-        if self.config.replan_every == 1 and not schedule.has_memory(planned):
-            steps = partial(self._single, planner)
+        planned = {q.group for q in planner.setting.quantities.entries}
+        plants = frozenset(i for i in planned if not schedule.has_memory([params.model.groups[i]]))
+        if plants == planned:
+            steps = partial(self._single, planner, plants)
         else:
             check_starts(params, self.config.forecast)
-            steps = partial(self._steps, planner, believer(params, self._foresight, self.config.replan_every))
+            believe = believer(params, self._foresight, self.config.replan_every)
+            steps = partial(self._steps, planner, plants, believe)
 
         def run(own: EnvParams, start: Array) -> Array:
             return jnp.stack(list(steps(own, start.shape[0])))
@@ -95,18 +96,18 @@ class Mpc:
             seed=config.seed,
         )
 
-    def _single(self, planner: Planner, params: EnvParams, n_step: int) -> Iterator[Float[Array, "episode act"]]:
-        """The action of every step, each planned by itself on the grid as it is measured."""
+    def _single(
+        self, planner: Planner, plants: frozenset[int], params: EnvParams, n_step: int
+    ) -> Iterator[Float[Array, "episode act"]]:
+        """The action of every step, each planned by itself."""
         state = self.env.reset_at(params.starts, params)[1]
-        known = [None] * params.starts.shape[0]
         for _ in range(n_step):
-            plan = planner.simulate(params, state, _rule(self.env, params, state)[None], 1)
-            plan = planner.improve(params, state, plan, 1, self.config.first_rounds, known)
-            state, action = _advance(self.env, params, planner.setting.quantities, state, plan.course.actions[0])
+            action = self._settled(planner, plants, params, state, _rule(self.env, params, state))
+            state, action = _advance(self.env, params, planner.setting.quantities, state, action)
             yield action
 
     def _steps(
-        self, planner: Planner, believe: Believer, params: EnvParams, n_step: int
+        self, planner: Planner, plants: frozenset[int], believe: Believer, params: EnvParams, n_step: int
     ) -> Iterator[Float[Array, "episode act"]]:
         """The action of every step, planned together with those after it."""
         state = self.env.reset_at(params.starts, params)[1]
@@ -122,9 +123,24 @@ class Mpc:
                 slopes = planner.slopes(seen, plan.course) if slopes is None else slopes
                 guess = plan.course.actions
             assert guess is not None
-            state, action = _advance(self.env, params, planner.setting.quantities, state, guess[0])
+            action = self._settled(planner, plants, params, state, guess[0]) if plants else guess[0]
+            state, action = _advance(self.env, params, planner.setting.quantities, state, action)
             guess = jnp.concatenate([guess[1:], guess[-1:]])
             yield action
+
+    def _settled(
+        self,
+        planner: Planner,
+        plants: frozenset[int],
+        params: EnvParams,
+        state: EnvState,
+        action: Float[Array, "episode act"],
+    ) -> Float[Array, "episode act"]:
+        """An action with the plants' part decided anew on the grid as it is measured; all else stays as planned."""
+        plan = planner.simulate(params, state, action[None], 1)
+        known = [None] * len(plan.return_eur)
+        plan = planner.improve(params, state, plan, 1, self.config.first_rounds, known, groups=plants)
+        return plan.course.actions[0]
 
     def _planned(
         self, planner: Planner, seen: EnvParams, state: EnvState, guess: Array, n_left: int, slopes: Slopes | None

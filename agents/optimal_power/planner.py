@@ -4,7 +4,7 @@ Every plan is scored by the exact simulation, and only better ones are kept. A d
 again nearer to the plan it has; it is finished when its trust region is small or its plan no longer improves.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import jax
@@ -71,6 +71,7 @@ class Planner:
         rounds: int,
         known_until: Sequence[int | None],
         slopes: Slopes | None = None,
+        groups: Collection[int] | None = None,
     ) -> Plan:
         """The best plan after a number of programs.
 
@@ -82,6 +83,7 @@ class Planner:
             rounds: most programs for each episode.
             known_until: of each episode, see `visits_of`.
             slopes: of the grid, to be used throughout; derived anew for every program if left out.
+            groups: of units that are decided on, all if left out; the others keep the power of the plan.
 
         Raises:
             MissingExtraError: if clarabel is not installed.
@@ -95,7 +97,7 @@ class Planner:
             power = np.array(days.power)
             for i in np.flatnonzero(is_open).tolist():
                 day = days.day(i, n_step)
-                found = solve_day(params.model, self.setting, loss_root, day, float(radius[i]), known_until[i])
+                found = solve_day(params.model, self.setting, loss_root, day, float(radius[i]), known_until[i], groups)
                 if found is not None:
                     power[:n_step, i] = found
             dtype = plan.course.actions.dtype
