@@ -302,6 +302,25 @@ def test_plans_of_chargers_and_plants_are_better_than_rule_and_nothing(mixed):
     assert np.all(best > np.maximum(returns(env, params, none), returns(env, params, rule)))
 
 
+def test_units_that_are_not_decided_on_keep_their_power(mixed):
+    env, params = mixed
+    # From noon on, when there is sun.
+    params = replace(params, starts=params.starts + 48)
+    planner = Planner(env, params)
+    state = env.reset_at(params.starts, params)[1]
+    asked = jnp.full((1, N_DAY, env.n_action), 0.3)
+    plan = planner.simulate(params, state, asked, 1)
+    found = planner.improve(params, state, plan, 1, 2, [None] * N_DAY, groups=[0])
+    before, after = (
+        np.asarray(track.measure(env, params, planner.setting.quantities, p.course).power)[0] for p in (plan, found)
+    )
+    is_plant = np.array([q.group == 0 for q in planner.setting.quantities.entries])
+    assert before[:, ~is_plant].max() > 1.0
+    np.testing.assert_allclose(after[:, ~is_plant], before[:, ~is_plant], atol=1e-3)
+    assert np.abs(after - before)[:, is_plant].max() > 1.0
+    assert np.all(found.return_eur > plan.return_eur)
+
+
 def test_predictive_control_knows_vehicles_only_on_arrival(mixed):
     env, params = mixed
     planner = Planner(env, params)
